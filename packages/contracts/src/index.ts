@@ -10,3 +10,4 @@ export type { EncodedEvent, ReceivedMessage } from './cloudevents.ts';
 export { CatalogueError, ContractError, MalformedEventError } from './errors.ts';
 export type { ContractErrorCode, ContractIssue } from './errors.ts';
 export * from './shop/index.ts';
+export { renderEventsReference } from './events-reference.ts';
