@@ -1,1 +1,19 @@
-export {};
+/**
+ * RabbitMQ for Warren: a connection that comes back, a publisher that knows the outcome, a consumer that loses nothing,
+ * and the management API in bulk. README.md tells the guarantees.
+ */
+export {
+  connectBroker,
+  type BrokerConnection,
+  type ConnectionState,
+  type ConnectOptions,
+} from './connection.ts';
+export { createConsumer, type Consumer, type ConsumerOptions } from './consumer.ts';
+export { createPublisher, type Publisher, type PublisherOptions } from './publisher.ts';
+export { KeptChannel, type ChannelOwner, type Lease } from './channel.ts';
+export { headerNames, type Delivery, type MessageProperties, type OutgoingMessage } from './message.ts';
+export type { ConsumerObserver, Outcome, Settled } from './observer.ts';
+export type { Handler, HandlerContext } from './session.ts';
+export type { ConsumerSettings } from './settings.ts';
+export { withoutCredentials } from './endpoint.ts';
+export * from './errors.ts';

@@ -1,0 +1,246 @@
+import { describe, expect, test } from '@jest/globals';
+import { eventually, testBroker } from '@warren/environment/testing';
+import { connectBroker } from './connection.ts';
+import { createPublisher } from './publisher.ts';
+import { tcpProxy } from './testing/tcp-proxy.ts';
+import { Workbench } from './testing/workbench.ts';
+
+const quick = { initialMs: 20, maxMs: 100 };
+
+function message(id: string, routingKey = 'order.placed') {
+  return { routingKey, content: Buffer.from(id), properties: { messageId: id, type: 'OrderPlaced' } };
+}
+
+describe('a publisher', () => {
+  test('has each message on the queue, persistent and in order, when its publish resolves', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using connection = connectBroker({ url: broker.amqpUrl, name: 'p' });
+    await using publisher = createPublisher(connection, { exchange: 'events', window: 50 });
+    const ids = Array.from({ length: 2_000 }, (_, index) => `m${index}`);
+    await Promise.all(ids.map((id) => publisher.publish(message(id))));
+    expect(publisher.outstanding + publisher.waiting).toBe(0);
+    const taken = await bench.take('shop.test');
+    expect(taken.map(({ content }) => content.toString())).toEqual(ids);
+    expect(taken[0]!.properties).toMatchObject({ deliveryMode: 2, messageId: 'm0', type: 'OrderPlaced' });
+  });
+
+  test('never has more outstanding than its window', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using connection = connectBroker({ url: broker.amqpUrl, name: 'p' });
+    await using publisher = createPublisher(connection, { exchange: 'events', window: 7 });
+    let most = 0;
+    await Promise.all(
+      Array.from({ length: 500 }, async (_, index) => {
+        const done = publisher.publish(message(`m${index}`));
+        most = Math.max(most, publisher.outstanding);
+        await done;
+        most = Math.max(most, publisher.outstanding);
+      }),
+    );
+    expect(most).toBe(7);
+  });
+
+  test('survives its own back-pressure: large messages past the socket buffer', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using connection = connectBroker({ url: broker.amqpUrl, name: 'p' });
+    await using publisher = createPublisher(connection, { exchange: 'events', window: 1_000 });
+    const content = Buffer.alloc(300_000, 1);
+    await Promise.all(
+      Array.from({ length: 300 }, () => publisher.publish({ routingKey: 'order.placed', content })),
+    );
+    expect(await bench.ready('shop.test')).toBe(300);
+  });
+
+  test('rejects what no queue takes, and only that, also among equal message ids', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.channel.assertQueue('bound', { arguments: { 'x-queue-type': 'quorum' } });
+    await bench.channel.bindQueue('bound', 'events', 'known');
+    await using connection = connectBroker({ url: broker.amqpUrl, name: 'p' });
+    await using publisher = createPublisher(connection, { exchange: 'events' });
+    const results = await Promise.allSettled(
+      Array.from({ length: 400 }, (_, index) =>
+        publisher.publish(message('same-id', index % 2 ? 'known' : 'unknown')),
+      ),
+    );
+    results.forEach((result, index) => {
+      if (index % 2) expect(result.status).toBe('fulfilled');
+      else expect(result).toMatchObject({ reason: { code: 'WARREN_UNROUTABLE', routingKey: 'unknown' } });
+    });
+    expect(await bench.ready('bound')).toBe(200);
+  });
+
+  test('rejects what a full queue refuses', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.channel.assertQueue('full', {
+      arguments: { 'x-queue-type': 'quorum', 'x-max-length': 2, 'x-overflow': 'reject-publish' },
+    });
+    await bench.channel.bindQueue('full', 'events', '#');
+    await using connection = connectBroker({ url: broker.amqpUrl, name: 'p' });
+    await using publisher = createPublisher(connection, { exchange: 'events' });
+    await expect(
+      (async () => {
+        for (let n = 0; n < 20; n += 1) await publisher.publish(message(`m${n}`));
+      })(),
+    ).rejects.toMatchObject({ code: 'WARREN_NACKED' });
+  });
+
+  test('a cut connection: what was sent is of unknown outcome, what resolved is there, and it goes on', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using proxy = await tcpProxy(broker.amqpUrl);
+    await using connection = connectBroker({ url: proxy.through(broker.amqpUrl), name: 'p', backoff: quick });
+    await using publisher = createPublisher(connection, { exchange: 'events', window: 200 });
+    const outcomes = new Map<string, string>();
+    let next = 0;
+    let going = true;
+    const worker = async (): Promise<void> => {
+      while (going) {
+        const id = `m${next++}`;
+        await publisher.publish(message(id)).then(
+          () => outcomes.set(id, 'resolved'),
+          (error: { code: string }) => outcomes.set(id, error.code),
+        );
+      }
+    };
+    const workers = Array.from({ length: 100 }, worker);
+    const count = (outcome: string) => [...outcomes.values()].filter((each) => each === outcome).length;
+    for (let cut = 1; cut <= 3; cut += 1) {
+      const before = count('resolved');
+      await eventually(() => count('resolved') > before + 500);
+      proxy.cut();
+    }
+    const before = count('resolved');
+    await eventually(() => count('resolved') > before + 500);
+    going = false;
+    await Promise.all(workers);
+    expect(count('WARREN_OUTCOME_UNKNOWN')).toBeGreaterThan(0);
+    expect(new Set(outcomes.values())).toEqual(new Set(['resolved', 'WARREN_OUTCOME_UNKNOWN']));
+    const there = new Set((await bench.take('shop.test')).map(({ content }) => content.toString()));
+    for (const [id, outcome] of outcomes) if (outcome === 'resolved') expect(there.has(id)).toBe(true);
+  });
+
+  test('waits for a broker that is away, up to its bound, and then says that nothing was sent', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using proxy = await tcpProxy(broker.amqpUrl);
+    const url = proxy.through(broker.amqpUrl);
+    await proxy.down();
+    await using connection = connectBroker({ url, name: 'p', backoff: quick });
+    await using hasty = createPublisher(connection, { exchange: 'events', waitMs: 200 });
+    await using patient = createPublisher(connection, { exchange: 'events', waitMs: 30_000 });
+    const later = patient.publish(message('later'));
+    await expect(hasty.publish(message('never'))).rejects.toMatchObject({
+      code: 'WARREN_BROKER_UNAVAILABLE',
+    });
+    await proxy.restore();
+    await later;
+    expect((await bench.take('shop.test')).map(({ content }) => content.toString())).toEqual(['later']);
+  });
+
+  test('a broker that goes silent: the confirm has a time limit, and a new channel follows', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using proxy = await tcpProxy(broker.amqpUrl);
+    await using connection = connectBroker({
+      url: proxy.through(broker.amqpUrl),
+      name: 'p',
+      backoff: quick,
+      connectTimeoutMs: 1_000,
+    });
+    await using publisher = createPublisher(connection, { exchange: 'events', confirmTimeoutMs: 300 });
+    await publisher.publish(message('first'));
+    proxy.stall();
+    await expect(publisher.publish(message('second'))).rejects.toMatchObject({
+      code: 'WARREN_OUTCOME_UNKNOWN',
+    });
+    await proxy.restore();
+    await eventually(() => publisher.publish(message('third')));
+  });
+
+  test('a channel closed by the broker (exchange missing) comes back alone; the connection stays', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    let opened = 0;
+    await using connection = connectBroker({
+      url: broker.amqpUrl,
+      name: 'p',
+      onState: ({ state }) => (opened += Number(state === 'open')),
+    });
+    await using publisher = createPublisher(connection, { exchange: 'events' });
+    const lost = publisher.publish({ ...message('lost'), exchange: 'no-such-exchange' });
+    await expect(lost).rejects.toMatchObject({ code: 'WARREN_OUTCOME_UNKNOWN' });
+    await expect(lost).rejects.toHaveProperty('cause.message', expect.stringMatching(/no exchange/));
+    await publisher.publish(message('after'));
+    expect(opened).toBe(1);
+  });
+
+  test('a message that can not be encoded or is too large fails alone', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using connection = connectBroker({ url: broker.amqpUrl, name: 'p' });
+    await using publisher = createPublisher(connection, { exchange: 'events', maxMessageBytes: 1_000 });
+    const bad = [
+      { ...message('a'), properties: { headers: { big: 'x'.repeat(70_000) } } },
+      { ...message('b'), content: Buffer.alloc(1_001) },
+      { ...message('c'), routingKey: 'k'.repeat(300) },
+    ];
+    const results = await Promise.allSettled([
+      publisher.publish(message('first')),
+      ...bad.map((each) => publisher.publish(each)),
+      publisher.publish(message('last')),
+    ]);
+    expect(results.map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'rejected',
+      'rejected',
+      'fulfilled',
+    ]);
+    for (const result of results.slice(1, 4)) {
+      expect(result).toMatchObject({ reason: { code: 'WARREN_MESSAGE_REFUSED' } });
+    }
+  });
+
+  test('close waits for outstanding confirms, and leaves nothing pending', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using proxy = await tcpProxy(broker.amqpUrl);
+    await using connection = connectBroker({ url: proxy.through(broker.amqpUrl), name: 'p' });
+    const graceful = createPublisher(connection, { exchange: 'events' });
+    await graceful.publish(message('warm'));
+    const sent = Promise.all(
+      Array.from({ length: 100 }, (_, index) => graceful.publish(message(`m${index}`))),
+    );
+    await Promise.all([graceful.close(), graceful.close(), sent]);
+    await expect(graceful.publish(message('after'))).rejects.toMatchObject({ code: 'WARREN_CLOSED' });
+
+    const hurried = createPublisher(connection, { exchange: 'events', window: 1 });
+    await hurried.publish(message('warm'));
+    proxy.stall();
+    const results = Promise.allSettled([
+      hurried.publish(message('sent')),
+      hurried.publish(message('waiting')),
+    ]);
+    const closed = hurried.close({ drainMs: 50 });
+    expect(await results).toMatchObject([
+      { reason: { code: 'WARREN_OUTCOME_UNKNOWN' } },
+      { reason: { code: 'WARREN_CLOSED' } },
+    ]);
+    await proxy.restore();
+    await closed;
+  });
+});

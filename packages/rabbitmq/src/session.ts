@@ -1,0 +1,355 @@
+/**
+ * The deliveries of one channel, from arrival to settlement. A session dies with its channel and never settles
+ * anything afterwards: the broker gives the messages out again.
+ *
+ *   arrived ──▶ waiting ──▶ running ──▶ finished ─────────▶ acknowledged   (prefix by `multiple`, once per turn)
+ *                  │           │  └────▶ putting aside ───▶ acknowledged   (wait queue or dead letter, confirmed)
+ *                  │           │              └─ failed ──▶ rejected       (stays in the queue)
+ *                  │           └───────▶ rejected                          (broker's delayed retry)
+ *                  └─ release() ───────▶ returned                          (never started)
+ */
+import type { Channel, ConsumeMessage, Message } from 'amqplib';
+import { AckWindow } from './ack-window.ts';
+import type { Lease } from './channel.ts';
+import { DeliveryLostError, HandlerTimeoutError } from './errors.ts';
+import { attemptOf, fateOf, type Fate } from './failure.ts';
+import { Fifo } from './fifo.ts';
+import { headerNames, type Delivery, type MessageProperties } from './message.ts';
+import { safely, type ConsumerObserver, type Outcome } from './observer.ts';
+import type { ConsumerSettings } from './settings.ts';
+import { deferred, sleep, type Deferred } from './timing.ts';
+
+export interface HandlerContext {
+  /** Aborted when the result no longer matters: time limit, channel lost, or the stop's deadline. */
+  readonly signal: AbortSignal;
+}
+
+export type Handler = (delivery: Delivery, context: HandlerContext) => Promise<void>;
+
+export interface SessionOptions {
+  settings: ConsumerSettings;
+  handle: Handler;
+  concurrency: number;
+  handlerTimeoutMs: number;
+  observer: ConsumerObserver;
+  /** Confirmed publishing to a wait queue or to the dead letters. */
+  putAside(fate: Exclude<Fate, { kind: 'reject' }>, delivery: Delivery, error: unknown): Promise<void>;
+  /** Handlers that run at the moment, those of earlier sessions included: the bulkhead is the consumer's. */
+  running: { count: number };
+  /** A place became free. */
+  onFree(): void;
+}
+
+/** How long a finished delivery may wait for a slower one before it before it is acknowledged by itself. */
+const STRAGGLER_MS = 20;
+/** A message that could not be put aside is held this long before it goes back: no hot loop on a broken broker. */
+const REQUEUE_DELAY_MS = 1_000;
+
+class Context implements HandlerContext {
+  #controller: AbortController | undefined;
+  #reason: Error | undefined;
+
+  /** Made when it is asked for: most handlers never do, and a controller costs more than the rest of a delivery. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: Error): void {
+    this.#reason ??= reason;
+    this.#controller?.abort(reason);
+  }
+}
+
+interface Job {
+  message: ConsumeMessage;
+  delivery: Delivery;
+  startedAt: number;
+  deadline: number;
+  context: Context;
+  /** Takes up one of the consumer's places: until the handler returns, or its time is over if it never does. */
+  occupies: boolean;
+  freeing: NodeJS.Timeout | undefined;
+}
+
+export class Session {
+  readonly lease: Lease<Channel>;
+  readonly #options: SessionOptions;
+  readonly #window = new AckWindow();
+  readonly #waiting = new Fifo<ConsumeMessage>();
+  /** In the order of starting, so the first one is always the first to time out. */
+  readonly #jobs = new Set<Job>();
+  readonly #ended = new AbortController();
+  #aside = 0;
+  #releasing = false;
+  #flush: NodeJS.Immediate | undefined;
+  #stragglers: NodeJS.Timeout | undefined;
+  #timeout: NodeJS.Timeout | undefined;
+  #idle: Deferred<void> | undefined;
+
+  constructor(lease: Lease<Channel>, options: SessionOptions) {
+    this.lease = lease;
+    this.#options = options;
+  }
+
+  deliver(message: ConsumeMessage): void {
+    if (this.#releasing) this.#giveBack(message);
+    else {
+      this.#waiting.push(message);
+      this.fill();
+    }
+  }
+
+  /** Starts what may start now. */
+  fill(): void {
+    const { running, concurrency } = this.#options;
+    while (running.count < concurrency && this.lease.alive && !this.#releasing) {
+      const message = this.#waiting.shift();
+      if (message === undefined) return;
+      this.#start(message);
+    }
+  }
+
+  /** Starts nothing more and returns what was not started; it costs these messages no attempt. */
+  release(): void {
+    this.#releasing = true;
+    for (const message of this.#waiting.takeAll()) this.#giveBack(message);
+  }
+
+  /** Resolves when nothing is running or being put aside. */
+  idle(): Promise<void> {
+    if (this.#isIdle()) return Promise.resolve();
+    this.#idle ??= deferred();
+    return this.#idle.promise;
+  }
+
+  /** Sends every acknowledgement that is due. */
+  flush(): void {
+    clearImmediate(this.#flush);
+    this.#flush = undefined;
+    const prefix = this.#window.takePrefix();
+    if (prefix !== undefined) this.#ack(prefix.tag, prefix.multiple);
+    if (this.#window.held === 0) return;
+    if (this.#releasing || this.#window.held * 2 >= this.#options.settings.prefetch) this.#flushStragglers();
+    else this.#stragglers ??= setTimeout(() => this.#flushStragglers(), STRAGGLER_MS);
+  }
+
+  /** Gives up what still runs and returns its messages, at no cost of an attempt where the broker can tell (4.3). */
+  interrupt(reason: Error): void {
+    for (const job of [...this.#jobs.values()]) {
+      job.context.abort(reason);
+      this.#giveBack(job.message);
+      this.#finish(job, 'requeued', reason);
+      this.#freeLater(job);
+    }
+  }
+
+  /** The channel is over: every handler's signal is aborted, nothing is settled from here on. */
+  end(reason: Error): void {
+    if (this.#ended.signal.aborted) return;
+    this.#ended.abort();
+    this.#releasing = true;
+    this.#waiting.takeAll();
+    clearImmediate(this.#flush);
+    clearTimeout(this.#stragglers);
+    const lost = new DeliveryLostError(reason);
+    for (const job of [...this.#jobs.values()]) {
+      job.context.abort(lost);
+      this.#finish(job, 'lost', lost);
+      this.#freeLater(job);
+    }
+    this.#idle?.resolve();
+  }
+
+  #start(message: ConsumeMessage): void {
+    const { settings, handle, handlerTimeoutMs, observer, running } = this.#options;
+    const delivery = deliveryOf(message, settings);
+    const now = Date.now();
+    const job: Job = {
+      message,
+      delivery,
+      startedAt: now,
+      deadline: now + handlerTimeoutMs,
+      context: new Context(),
+      occupies: true,
+      freeing: undefined,
+    };
+    this.#jobs.add(job);
+    running.count += 1;
+    this.#timeout ??= setTimeout(() => this.#expire(), handlerTimeoutMs);
+    safely(() => observer.onStart?.(delivery));
+    let work: Promise<void>;
+    try {
+      work = Promise.resolve(handle(delivery, job.context));
+    } catch (error) {
+      work = Promise.reject(error instanceof Error ? error : new Error(String(error)));
+    }
+    // a job that is no longer in #jobs was timed out, interrupted or lost: its result comes too late
+    work.then(
+      () => {
+        if (this.#jobs.has(job)) {
+          this.#acknowledge(job.message);
+          this.#finish(job, 'acked');
+        }
+        this.#free(job);
+      },
+      (error: unknown) => {
+        if (this.#jobs.has(job)) this.#fail(job, error);
+        this.#free(job);
+      },
+    );
+  }
+
+  /** The handler failed, or took too long. */
+  #fail(job: Job, error: unknown): void {
+    const fate = fateOf(this.#options.settings, job.delivery.attempt, error);
+    if (fate.kind === 'reject') {
+      this.#reject(job.message);
+      this.#finish(job, 'retried', error);
+      return;
+    }
+    this.#aside += 1;
+    this.#leave(job);
+    void this.#putAside(job, fate, error).then((outcome) => {
+      this.#aside -= 1;
+      this.#report(job, outcome, error);
+      this.#checkIdle();
+    });
+  }
+
+  async #putAside(job: Job, fate: Exclude<Fate, { kind: 'reject' }>, error: unknown): Promise<Outcome> {
+    try {
+      await this.#options.putAside(fate, job.delivery, error);
+    } catch {
+      await sleep(this.#releasing ? 0 : REQUEUE_DELAY_MS, this.#ended.signal);
+      this.#reject(job.message);
+      return this.lease.alive ? 'requeued' : 'lost';
+    }
+    this.#acknowledge(job.message);
+    return this.lease.alive ? (fate.kind === 'wait' ? 'retried' : 'dead-lettered') : 'lost';
+  }
+
+  #expire(): void {
+    this.#timeout = undefined;
+    const now = Date.now();
+    for (const job of this.#jobs) {
+      if (job.deadline > now) {
+        clearTimeout(this.#timeout);
+        this.#timeout = setTimeout(() => this.#expire(), job.deadline - now);
+        return;
+      }
+      const error = new HandlerTimeoutError(this.#options.handlerTimeoutMs);
+      job.context.abort(error);
+      this.#fail(job, error);
+      this.#free(job);
+    }
+  }
+
+  #finish(job: Job, outcome: Outcome, error?: unknown): void {
+    this.#leave(job);
+    this.#report(job, outcome, error);
+    this.#checkIdle();
+  }
+
+  #leave(job: Job): void {
+    this.#jobs.delete(job);
+    if (this.#jobs.size > 0) return;
+    clearTimeout(this.#timeout);
+    this.#timeout = undefined;
+  }
+
+  #free(job: Job): void {
+    clearTimeout(job.freeing);
+    if (!job.occupies) return;
+    job.occupies = false;
+    this.#options.running.count -= 1;
+    this.#options.onFree();
+  }
+
+  /** The handler was told to stop; one that does not listen keeps its place until its time is over. */
+  #freeLater(job: Job): void {
+    job.freeing = setTimeout(() => this.#free(job), Math.max(0, job.deadline - Date.now()));
+    job.freeing.unref();
+  }
+
+  #report(job: Job, outcome: Outcome, error: unknown): void {
+    const settled = { delivery: job.delivery, outcome, durationMs: Date.now() - job.startedAt };
+    safely(() => this.#options.observer.onSettled?.(error === undefined ? settled : { ...settled, error }));
+  }
+
+  #isIdle(): boolean {
+    return this.#jobs.size === 0 && this.#aside === 0;
+  }
+
+  #checkIdle(): void {
+    if (this.#isIdle()) this.#idle?.resolve();
+  }
+
+  #acknowledge(message: ConsumeMessage): void {
+    this.#window.finish(message.fields.deliveryTag);
+    this.#scheduleFlush();
+  }
+
+  #scheduleFlush(): void {
+    if (!this.#ended.signal.aborted) this.#flush ??= setImmediate(() => this.flush());
+  }
+
+  #flushStragglers(): void {
+    clearTimeout(this.#stragglers);
+    this.#stragglers = undefined;
+    for (const { tag } of this.#window.takeStragglers()) this.#ack(tag, false);
+  }
+
+  #ack(tag: number, multiple: boolean): void {
+    this.#onChannel((channel) => channel.ack(messageWith(tag), multiple));
+  }
+
+  /** A failed attempt: the broker delays it and counts it. */
+  #reject(message: ConsumeMessage): void {
+    this.#window.settled(message.fields.deliveryTag);
+    this.#onChannel((channel) => channel.reject(message, true));
+    this.#scheduleFlush();
+  }
+
+  /** Not an attempt: RabbitMQ 4.3 does not count a nack. */
+  #giveBack(message: ConsumeMessage): void {
+    this.#window.settled(message.fields.deliveryTag);
+    this.#onChannel((channel) => channel.nack(message, false, true));
+  }
+
+  #onChannel(work: (channel: Channel) => void): void {
+    if (!this.lease.alive) return; // a delivery of a channel that is gone is never settled on another
+    try {
+      work(this.lease.channel);
+    } catch (error) {
+      this.lease.abandon(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+}
+
+/** amqplib wants a message to acknowledge, and reads nothing but its tag. */
+function messageWith(deliveryTag: number): Message {
+  return { fields: { deliveryTag } } as unknown as Message;
+}
+
+function deliveryOf(message: ConsumeMessage, settings: ConsumerSettings): Delivery {
+  const { fields, content } = message;
+  const properties = message.properties as MessageProperties;
+  const { headers } = properties;
+  const originally = (name: string, now: string): string => {
+    const before = headers?.[name];
+    return typeof before === 'string' ? before : now;
+  };
+  return {
+    content,
+    properties,
+    routingKey: originally(headerNames.originalRoutingKey, fields.routingKey),
+    exchange: originally(headerNames.originalExchange, fields.exchange),
+    queue: settings.queue,
+    attempt: attemptOf(settings, headers),
+    redelivered: fields.redelivered,
+  };
+}
