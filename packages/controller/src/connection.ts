@@ -1,0 +1,173 @@
+/**
+ * How to reach the API server: credentials from the kubeconfig, sockets from two shared pools.
+ *
+ * The authentication (token, token file, exec plugin, certificates, OIDC) is @kubernetes/client-node's. Its sockets are
+ * not: it makes a new undici Agent for every request. Here is one pool for requests and one for watches (which hold
+ * their socket for minutes and must not take those of the requests), replaced when a certificate changes. A token
+ * travels in the headers, so its rotation replaces nothing.
+ */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { RequestOptions } from 'node:https';
+import { KubeConfig } from '@kubernetes/client-node';
+import { Agent, ProxyAgent } from 'undici';
+import type { Dispatcher } from 'undici';
+import { systemClock } from './clock.ts';
+import type { Clock } from './clock.ts';
+import { CredentialsError } from './errors.ts';
+
+/** What one request needs to be sent. */
+export interface Access {
+  origin: string;
+  /** Of a server that is not at the root of its host: `/k8s/clusters/c-1`; else `''`. */
+  basePath: string;
+  headers: Record<string, string>;
+  requests: Dispatcher;
+  watches: Dispatcher;
+}
+
+/** Credentials are looked up at most so often, so that a burst of requests does not read the same files each time. */
+const FRESH_MS = 1000;
+/** Sockets to the API server that requests may use at the same time; more requests wait. */
+const CONNECTIONS = 32;
+
+interface Pools {
+  fingerprint: string;
+  requests: Dispatcher;
+  watches: Dispatcher;
+}
+
+export class ApiConnection {
+  readonly #config: KubeConfig;
+  readonly #clock: Clock;
+  #pools: Pools | undefined;
+  readonly #retired = new Set<Dispatcher>();
+  #fresh: { until: number; access: Promise<Access> } | undefined;
+  #closed = false;
+
+  constructor(config: KubeConfig | undefined, clock: Clock = systemClock) {
+    this.#clock = clock;
+    this.#config = config ?? new KubeConfig();
+    if (config === undefined) this.#config.loadFromDefault();
+  }
+
+  /** Throws CredentialsError. */
+  access(): Promise<Access> {
+    const now = this.#clock.now();
+    if (this.#fresh === undefined || this.#fresh.until <= now) {
+      this.#fresh = { until: now + FRESH_MS, access: this.#look() };
+      this.#fresh.access.catch(() => this.forget());
+    }
+    return this.#fresh.access;
+  }
+
+  /** The server did not accept the credentials: look them up again for the next request. */
+  forget(): void {
+    this.#fresh = undefined;
+  }
+
+  /** Ends every request and watch that is still open. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.forget();
+    const all = [...this.#retired];
+    if (this.#pools !== undefined) all.push(this.#pools.requests, this.#pools.watches);
+    this.#pools = undefined;
+    this.#retired.clear();
+    await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
+  }
+
+  async #look(): Promise<Access> {
+    const failed = (why: string) =>
+      new CredentialsError(`the credentials for the API server could not be obtained: ${why}`, {
+        status: 0,
+        request: 'credentials',
+      });
+    if (this.#closed) throw failed('the cluster client is closed');
+    const cluster = this.#config.getCurrentCluster();
+    if (cluster === null) throw failed('the kubeconfig has no current cluster');
+    const options: RequestOptions = {};
+    const headers: Record<string, string> = {};
+    try {
+      await this.#config.applyToHTTPSOptions(options);
+      for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value).trim();
+      if (typeof options.auth === 'string') {
+        headers['Authorization'] = `Basic ${Buffer.from(options.auth).toString('base64')}`;
+      }
+      const token = await this.#tokenFromFile();
+      if (token !== undefined) headers['Authorization'] = `Bearer ${token}`;
+      const { requests, watches } = this.#poolsFor(cluster.proxyUrl, options);
+      const server = new URL(cluster.server);
+      return {
+        origin: server.origin,
+        basePath: server.pathname.replace(/\/+$/, ''),
+        headers,
+        requests,
+        watches,
+      };
+    } catch (error) {
+      // An exec plugin's error is whatever it printed: only what kind of error it was may be repeated.
+      const code = (error as { code?: unknown }).code;
+      throw failed(typeof code === 'string' ? code : error instanceof Error ? error.name : 'unknown error');
+    }
+  }
+
+  /** client-node remembers a token for a minute; a rotated one must be seen when the old one is refused. */
+  async #tokenFromFile(): Promise<string | undefined> {
+    const provider = this.#config.getCurrentUser()?.authProvider as
+      { config?: { tokenFile?: string } } | undefined;
+    const file = provider?.config?.tokenFile;
+    return file === undefined ? undefined : (await readFile(file, 'utf8')).trim();
+  }
+
+  #poolsFor(proxyUrl: string | undefined, options: RequestOptions): Pools {
+    const { ca, cert, key, pfx, passphrase, rejectUnauthorized, servername } = options;
+    const tls = Object.fromEntries(
+      Object.entries({ ca, cert, key, pfx, passphrase, rejectUnauthorized, servername }).filter(
+        ([, value]) => value !== undefined,
+      ),
+    );
+    const hash = createHash('sha256').update(proxyUrl ?? '');
+    for (const [name, value] of Object.entries(tls)) {
+      hash.update(`\0${name}\0`).update(Buffer.isBuffer(value) ? value : JSON.stringify(value));
+    }
+    const fingerprint = hash.digest('hex');
+    if (this.#pools?.fingerprint === fingerprint) return this.#pools;
+    this.#retire(this.#pools?.requests);
+    this.#retire(this.#pools?.watches);
+    this.#pools = {
+      fingerprint,
+      requests: pool(proxyUrl, tls, CONNECTIONS),
+      watches: pool(proxyUrl, tls, undefined),
+    };
+    return this.#pools;
+  }
+
+  /** Requests under way with the old certificate may end; `close` ends them at the latest. */
+  #retire(dispatcher: Dispatcher | undefined): void {
+    if (dispatcher === undefined) return;
+    this.#retired.add(dispatcher);
+    dispatcher.close().then(
+      () => this.#retired.delete(dispatcher),
+      () => this.#retired.delete(dispatcher),
+    );
+  }
+}
+
+function pool(proxyUrl: string | undefined, tls: object, connections: number | undefined): Dispatcher {
+  const options = {
+    // One socket a watch: HTTP/2 would put all of them, and their fate, on one.
+    allowH2: false,
+    pipelining: 1,
+    keepAliveTimeout: 60_000,
+    // Time limits are set by the request (http.ts) and the watchdog (watch-stream.ts).
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    ...(connections === undefined ? {} : { connections }),
+  };
+  const connect = { ...tls, timeout: 10_000, keepAlive: true, keepAliveInitialDelay: 30_000 };
+  if (proxyUrl !== undefined && proxyUrl !== '') {
+    return new ProxyAgent({ ...options, uri: proxyUrl, requestTls: connect });
+  }
+  return new Agent({ ...options, connect });
+}

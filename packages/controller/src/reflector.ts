@@ -1,0 +1,372 @@
+/**
+ * Keeps a store equal to what the API server has, for as long as it runs, and tells its handlers of every change.
+ *
+ * One loop, one state at a time:
+ *
+ *   listing --ok--> watching --server ends it--> watching (from where it was)
+ *      ^  |            |
+ *      |  error        |-- 410, Expired, version unknown to the server --> listing
+ *      |  v            |-- any other error, or 90 s of silence ----------> waiting --> watching
+ *      waiting <-------+
+ *
+ * - The list comes in pages and is the truth: what it lacks is deleted (`stale`: nobody saw how it ended), what it has
+ *   with an unchanged resource version causes no change. Should a page expire, the next list is not paged.
+ * - Watches ask for bookmarks, so a quiet resource does not fall behind, and end by themselves after 5 to 10 minutes.
+ * - Waiting is exponential from 250 ms to 15 s with jitter, and starts over once a watch has held for 10 s.
+ *   Authentication is part of the request and fails like it: there is no error that ends the loop but `stop`.
+ * - A handler that throws is logged and changes nothing. Handlers get changes in order, after the store has them.
+ * - `stop` resolves when the loop has ended; after it no handler is called. `start` is idempotent, and after a `stop`
+ *   begins anew with a list that is compared with the store.
+ */
+import { sleep, systemClock } from './clock.ts';
+import type { Clock } from './clock.ts';
+import { GoneError, KubernetesError, ServerError, StoppedError } from './errors.ts';
+import { describeError, silentLog } from './log.ts';
+import type { Log } from './log.ts';
+import type { ReflectorObserver } from './metrics.ts';
+import { keyOf } from './object.ts';
+import type { KubernetesObject } from './object.ts';
+import type { ResourceClient, Selection } from './resource-client.ts';
+import { IndexedStore } from './store.ts';
+import type { Indexer, Store } from './store.ts';
+
+export interface Change<T> {
+  type: 'added' | 'updated' | 'deleted';
+  key: string;
+  /** As it is now; of a deletion, the last that is known. */
+  object: T;
+  /** As it was. */
+  previous?: T;
+  /** It was there before anybody looked: nobody waits for it. */
+  initial: boolean;
+  /** A deletion that was only noticed by listing. */
+  stale?: boolean;
+}
+
+/** What it returns is ignored; what it throws, or rejects with, is logged. */
+export type ChangeHandler<T> = (change: Change<T>) => unknown;
+
+export interface ReflectorOptions<T extends KubernetesObject> extends Selection {
+  resource: Pick<ResourceClient<T>, 'type' | 'pages' | 'watch'>;
+  indexes?: Record<string, Indexer<T>>;
+  /** What to keep of an object. Default: everything but `managedFields`, which is often half of it. */
+  transform?: (object: T) => T;
+  /** Default 500. */
+  pageSize?: number;
+  /** Between which two numbers of seconds a watch lasts; default [300, 600]. */
+  watchSeconds?: readonly [number, number];
+  /** Default 90,000. */
+  inactivityMs?: number;
+  /** Default from 250 to 15,000. */
+  backoffMs?: { first: number; most: number };
+  observer?: ReflectorObserver;
+  log?: Log;
+  clock?: Clock;
+}
+
+export type ReflectorState = 'stopped' | 'listing' | 'watching' | 'waiting';
+
+export interface Reflector<T> extends AsyncDisposable {
+  readonly state: ReflectorState;
+  readonly store: Store<T>;
+  /** Resolves with the first list. Pending for as long as that takes. */
+  readonly synced: Promise<void>;
+  readonly hasSynced: boolean;
+  start(): void;
+  stop(): Promise<void>;
+  /** Handlers that come late are told of what is there first. The function returned takes the handler away. */
+  onChange(handler: ChangeHandler<T>): () => void;
+  readonly handlers: number;
+}
+
+export function createReflector<T extends KubernetesObject>(options: ReflectorOptions<T>): Reflector<T> {
+  return new RunningReflector(options);
+}
+
+/** Server-side apply's bookkeeping is of no use to a controller, but to one that asks whether it may skip a write. */
+export function dropManagedFields<T extends KubernetesObject>(object: T): T {
+  delete object.metadata.managedFields;
+  return object;
+}
+
+/** How long a watch must hold to count as one that works. */
+const HEALTHY_MS = 10_000;
+
+class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
+  readonly #options: ReflectorOptions<T>;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #store: IndexedStore<T>;
+  readonly #handlers = new Set<ChangeHandler<T>>();
+  readonly synced: Promise<void>;
+  #resolveSynced: () => void = () => undefined;
+  hasSynced = false;
+  state: ReflectorState = 'stopped';
+  /** The loop that runs. Everything it does, it does only while this is still its own. */
+  #run: { abort: AbortController; ended: Promise<void> } | undefined;
+  #failures = 0;
+  #pageSize: number;
+  #heardAt: number;
+  /** Since when the watch that is open has been. */
+  #watchedSince: number | undefined;
+
+  constructor(options: ReflectorOptions<T>) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#log = (options.log ?? silentLog).child({ resource: options.resource.type.plural });
+    this.#store = new IndexedStore(options.indexes);
+    this.#pageSize = options.pageSize ?? 500;
+    this.#heardAt = this.#clock.now();
+    this.synced = new Promise((resolve) => (this.#resolveSynced = resolve));
+    options.observer?.watch(() => ({
+      objects: this.#store.size,
+      lastHeardSeconds: (this.#clock.now() - this.#heardAt) / 1000,
+    }));
+  }
+
+  get store(): Store<T> {
+    return this.#store;
+  }
+
+  get handlers(): number {
+    return this.#handlers.size;
+  }
+
+  start(): void {
+    if (this.#run !== undefined) return;
+    const abort = new AbortController();
+    const before = this.#ending;
+    this.#run = { abort, ended: before.then(() => this.#loop(abort.signal)) };
+  }
+
+  /** The last loop's end: a new one waits for it, so that two never run at once. */
+  #ending: Promise<void> = Promise.resolve();
+
+  stop(): Promise<void> {
+    if (this.#run !== undefined) {
+      this.#run.abort.abort(new StoppedError('the reflector is being stopped'));
+      this.#ending = this.#run.ended;
+      this.#run = undefined;
+      this.state = 'stopped';
+    }
+    return this.#ending;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  onChange(handler: ChangeHandler<T>): () => void {
+    if (this.hasSynced) {
+      for (const [key, object] of this.#entries())
+        this.#call(handler, { type: 'added', key, object, initial: true });
+    }
+    this.#handlers.add(handler);
+    return () => this.#handlers.delete(handler);
+  }
+
+  *#entries(): Iterable<[string, T]> {
+    for (const key of [...this.#store.keys()]) {
+      const object = this.#store.get(key);
+      if (object !== undefined) yield [key, object];
+    }
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
+    let version: string | undefined;
+    let why = 'start';
+    const over = () => signal.aborted;
+    while (!over()) {
+      this.#watchedSince = undefined;
+      try {
+        if (version === undefined) {
+          this.state = 'listing';
+          version = await this.#list(why, signal);
+        }
+        this.state = 'watching';
+        for await (const seen of this.#watch(version, signal)) version = seen;
+        this.#options.observer?.watchEnded('timeout');
+      } catch (error) {
+        if (over()) break;
+        if (this.#watchedFor() >= HEALTHY_MS) this.#failures = 0;
+        const gone = mustRelist(error);
+        if (this.state === 'watching') this.#options.observer?.watchEnded(codeOf(error));
+        if (this.state === 'listing' && gone) this.#pageSize = 0;
+        if (gone) {
+          why = 'expired';
+          version = undefined;
+          this.#log.info(describeError(error), 'the watch has lost its place: listing again');
+        }
+        await this.#wait(error, signal);
+      }
+    }
+  }
+
+  #watchedFor(): number {
+    return this.#watchedSince === undefined ? 0 : this.#clock.now() - this.#watchedSince;
+  }
+
+  async #wait(error: unknown, signal: AbortSignal): Promise<void> {
+    // The first loss of a place costs nothing to repair at once; a server that says so again and again must not be stormed.
+    if (mustRelist(error) && this.#failures === 0) {
+      this.#failures = 1;
+      return;
+    }
+    const { first, most } = this.#options.backoffMs ?? { first: 250, most: 15_000 };
+    const wait = Math.min(first * 2 ** Math.min(this.#failures, 20), most) * (0.5 + Math.random() / 2);
+    this.#failures += 1;
+    this.state = 'waiting';
+    const level = this.#failures > 3 ? 'warn' : 'info';
+    this.#log[level](
+      { ...describeError(error), waitMs: Math.round(wait) },
+      'the reflector failed and will try again',
+    );
+    const asked = error instanceof KubernetesError ? Math.min(error.retryAfterMs ?? 0, 60_000) : 0;
+    await sleep(this.#clock, Math.max(wait, asked), signal);
+  }
+
+  /** Lists everything and makes the store so; the version to watch from. */
+  async #list(why: string, signal: AbortSignal): Promise<string> {
+    const { resource, namespace, labelSelector, fieldSelector, observer } = this.#options;
+    observer?.relisted(why);
+    const listed = new Map<string, T>();
+    let version = '';
+    for await (const page of resource.pages({
+      namespace,
+      labelSelector,
+      fieldSelector,
+      pageSize: this.#pageSize,
+      timeoutMs: 60_000,
+      // This loop does the waiting.
+      attempts: 1,
+      signal,
+    })) {
+      if (signal.aborted) throw signal.reason;
+      this.#heardAt = this.#clock.now();
+      version = page.resourceVersion;
+      for (const object of page.items) listed.set(keyOf(object), object);
+    }
+    this.#pageSize = this.#options.pageSize ?? 500;
+    for (const [key, last] of this.#entries()) {
+      if (listed.has(key)) continue;
+      this.#store.delete(key);
+      this.#tell({ type: 'deleted', key, object: last, initial: false, stale: true });
+    }
+    for (const [key, object] of listed) this.#keep(key, object, !this.hasSynced);
+    if (!this.hasSynced) {
+      this.hasSynced = true;
+      this.#log.info({ objects: listed.size }, 'the reflector has synced');
+      this.#resolveSynced();
+    }
+    return version;
+  }
+
+  /** Follows the changes from `version` on; yields how far it has come. */
+  async *#watch(version: string, signal: AbortSignal): AsyncGenerator<string, void, undefined> {
+    const {
+      resource,
+      namespace,
+      labelSelector,
+      fieldSelector,
+      watchSeconds: [least, most] = [300, 600],
+    } = this.#options;
+    const { inactivityMs } = this.#options;
+    let heard = false;
+    for await (const event of resource.watch({
+      namespace,
+      labelSelector,
+      fieldSelector,
+      resourceVersion: version,
+      timeoutSeconds: Math.round(least + Math.random() * (most - least)),
+      ...(inactivityMs === undefined ? {} : { inactivityMs }),
+      onOpen: () => {
+        this.#heardAt = this.#clock.now();
+        this.#watchedSince = this.#heardAt;
+      },
+      signal,
+    })) {
+      if (signal.aborted) throw signal.reason;
+      heard = true;
+      this.#heardAt = this.#clock.now();
+      if (event.type === 'BOOKMARK') {
+        yield event.resourceVersion;
+        continue;
+      }
+      const key = keyOf(event.object);
+      if (event.type === 'DELETED') {
+        const previous = this.#store.get(key);
+        this.#store.delete(key);
+        if (previous !== undefined) {
+          this.#tell({
+            type: 'deleted',
+            key,
+            object: this.#transformed(event.object),
+            previous,
+            initial: false,
+          });
+        }
+      } else {
+        this.#keep(key, event.object, false);
+      }
+      const seen = event.object.metadata.resourceVersion;
+      if (seen !== undefined) yield seen;
+    }
+    if (this.#watchedFor() >= HEALTHY_MS) {
+      this.#failures = 0;
+    } else if (!heard) {
+      // A server, or something in front of it, that ends every watch at once would be asked without pause.
+      throw new ServerError('the watch ended at once', { status: 200, request: 'watch', reason: 'TooShort' });
+    }
+  }
+
+  #keep(key: string, object: T, initial: boolean): void {
+    const previous = this.#store.get(key);
+    if (previous?.metadata.uid !== undefined && previous.metadata.uid !== object.metadata.uid) {
+      // Deleted and made again while nobody watched: two objects, two changes.
+      this.#store.delete(key);
+      this.#tell({ type: 'deleted', key, object: previous, initial: false, stale: true });
+      this.#keep(key, object, initial);
+      return;
+    }
+    if (previous !== undefined && previous.metadata.resourceVersion === object.metadata.resourceVersion)
+      return;
+    const kept = this.#transformed(object);
+    this.#store.set(key, kept);
+    if (previous === undefined) this.#tell({ type: 'added', key, object: kept, initial });
+    else this.#tell({ type: 'updated', key, object: kept, previous, initial: false });
+  }
+
+  #transformed(object: T): T {
+    return (this.#options.transform ?? dropManagedFields)(object);
+  }
+
+  #tell(change: Change<T>): void {
+    for (const handler of [...this.#handlers]) this.#call(handler, change);
+  }
+
+  #call(handler: ChangeHandler<T>, change: Change<T>): void {
+    try {
+      const result = handler(change);
+      if (result instanceof Promise) {
+        result.catch((error: unknown) => {
+          this.#log.error(describeError(error), 'a change handler failed');
+        });
+      }
+    } catch (error) {
+      this.#log.error({ ...describeError(error), key: change.key }, 'a change handler failed');
+    }
+  }
+}
+
+/** The version is too old, or (the server was restored from a backup) from a future that never came. */
+function mustRelist(error: unknown): boolean {
+  if (error instanceof GoneError) return true;
+  return (
+    error instanceof KubernetesError &&
+    error.causes.some(({ reason }) => reason === 'ResourceVersionTooLarge')
+  );
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof KubernetesError ? error.code : 'error';
+}

@@ -1,0 +1,3 @@
+/** For the tests of controllers: a clock to hold, and an API server that fails on demand. */
+export * from './fake-api-server.ts';
+export * from './virtual-clock.ts';
