@@ -135,10 +135,9 @@ class QueueConsumer implements Consumer {
     const session = this.#session;
     if (session?.lease.alive === true) {
       const tag = this.#consumerTag;
-      if (tag !== undefined) {
-        await settledWithin(session.lease.channel.cancel(tag), Math.min(CANCEL_LIMIT_MS, left()));
-      }
-      session.release();
+      const cancelled = tag === undefined ? Promise.resolve() : session.lease.channel.cancel(tag);
+      session.release(); // reaches the broker after the cancel, so nothing comes back to this consumer
+      await settledWithin(cancelled, Math.min(CANCEL_LIMIT_MS, left()));
       await settledWithin(session.idle(), left());
       session.interrupt(new ConsumerStoppedError());
       session.flush();
