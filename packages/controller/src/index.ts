@@ -1,9 +1,16 @@
 /** A controller runtime for TypeScript. See README.md. */
+export * from './applied.ts';
+export * from './apply.ts';
 export * from './clock.ts';
 export * from './cluster.ts';
+export * from './conditions.ts';
 export * from './controller.ts';
 export * from './errors.ts';
+export * from './events.ts';
+export * from './finalizers.ts';
+export * from './leader-election.ts';
 export * from './log.ts';
+export * from './manager.ts';
 export * from './metrics.ts';
 export * from './object.ts';
 export * from './predicates.ts';
@@ -11,6 +18,7 @@ export * from './rate-limiter.ts';
 export * from './reflector.ts';
 export * from './resource-client.ts';
 export * from './source.ts';
+export * from './status-writer.ts';
 export * from './store.ts';
 export * from './watch-source.ts';
 export type { WatchEvent } from './watch-stream.ts';

@@ -27,20 +27,56 @@ export function exponentialPerKey({ baseMs = 5, maxMs = 1_000_000 } = {}): RateL
   };
 }
 
-/** A token bucket over all keys. Whoever takes a token that is not there yet waits until it is. */
+/** So many tokens, refilled at a steady rate. */
+export class TokenBucket {
+  readonly #perSecond: number;
+  readonly #burst: number;
+  readonly #clock: Clock;
+  #tokens: number;
+  #at: number;
+
+  constructor({
+    perSecond,
+    burst,
+    clock = systemClock,
+  }: {
+    perSecond: number;
+    burst: number;
+    clock?: Clock;
+  }) {
+    this.#perSecond = perSecond;
+    this.#burst = burst;
+    this.#clock = clock;
+    this.#tokens = burst;
+    this.#at = clock.now();
+  }
+
+  /** Takes a token if there is one. */
+  tryTake(): boolean {
+    this.#refill();
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+
+  /** Takes a token in any case; the milliseconds until it is really there. */
+  reserve(): number {
+    this.#refill();
+    this.#tokens -= 1;
+    return this.#tokens >= 0 ? 0 : (-this.#tokens / this.#perSecond) * 1000;
+  }
+
+  #refill(): void {
+    const now = this.#clock.now();
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#at) / 1000) * this.#perSecond);
+    this.#at = now;
+  }
+}
+
+/** One bucket for all keys. */
 export function overallBucket({ perSecond = 10, burst = 100, clock = systemClock } = {}): RateLimiter {
-  let tokens = burst;
-  let at = clock.now();
-  return {
-    next: () => {
-      const now = clock.now();
-      tokens = Math.min(burst, tokens + ((now - at) / 1000) * perSecond) - 1;
-      at = now;
-      return tokens >= 0 ? 0 : (-tokens / perSecond) * 1000;
-    },
-    failures: () => 0,
-    forget: () => undefined,
-  };
+  const bucket = new TokenBucket({ perSecond, burst, clock });
+  return { next: () => bucket.reserve(), failures: () => 0, forget: () => undefined };
 }
 
 export function longestOf(...limiters: RateLimiter[]): RateLimiter {

@@ -74,13 +74,13 @@ interface RawList<T> {
 export class ResourceClient<T extends KubernetesObject> {
   readonly type: ResourceType;
   readonly #http: Http;
-  readonly #fieldManager: string;
+  readonly fieldManager: string;
 
   /** Made by `cluster.resource(type)`. */
   constructor(http: Http, type: ResourceType, fieldManager: string) {
     this.type = type;
     this.#http = http;
-    this.#fieldManager = fieldManager;
+    this.fieldManager = fieldManager;
   }
 
   /** `apiVersion`, as in the object. */
@@ -234,7 +234,7 @@ export class ResourceClient<T extends KubernetesObject> {
     method: 'POST' | 'PUT' | 'PATCH',
     path: string,
     body: object,
-    { fieldManager = this.#fieldManager, dryRun = false, ...options }: WriteOptions,
+    { fieldManager = this.fieldManager, dryRun = false, ...options }: WriteOptions,
     contentType = 'application/json',
     query: Query = {},
   ): Promise<T> {
