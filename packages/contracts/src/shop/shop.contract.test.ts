@@ -11,16 +11,14 @@ import { shopCatalogue } from './index.ts';
  * must be read today. Files are added, never edited: what they hold is already stored somewhere.
  */
 const golden = join(import.meta.dirname, '../../golden');
-const published = shopCatalogue
-  .types()
-  .flatMap((type) =>
-    [...type.versions].map(([version, { example }]) => ({
-      name: `${type.type}.v${version}`,
-      example,
-      type,
-      version,
-    })),
-  );
+const published = shopCatalogue.types().flatMap((type) =>
+  [...type.versions].map(([version, { example }]) => ({
+    name: `${type.type}.v${version}`,
+    example,
+    type,
+    version,
+  })),
+);
 
 describe('every version that was ever published', () => {
   test('is still in the catalogue, and has its stored example', () => {

@@ -1,0 +1,89 @@
+/**
+ * What this package needs of the database, at driver level: mongoose owns the connection, and its models are passed by
+ * (they cost half of the throughput, and the schema of an event lives in the contracts).
+ *
+ * Everything is written with majority and journal, and read with majority, because decisions are taken on what is
+ * read: a version that a failover could take back must not be built on. Nothing here needs a replica set.
+ */
+import mongoose from 'mongoose';
+import type { Connection } from 'mongoose';
+import { StoreClosedError } from './errors.ts';
+
+export type Db = mongoose.mongo.Db;
+export type Collection<T extends mongoose.mongo.Document> = mongoose.mongo.Collection<T>;
+export type IndexDescription = mongoose.mongo.IndexDescription;
+
+const DURABLE = {
+  writeConcern: { w: 'majority', journal: true },
+  readConcern: { level: 'majority' },
+  ignoreUndefined: true,
+} as const;
+
+/** How many documents a batch of a cursor has; the driver's first batch of 101 costs a round trip per hundred commits. */
+export const READ_BATCH = 1000;
+
+export function collectionOf<T extends mongoose.mongo.Document>(
+  connection: Connection,
+  name: string,
+): Collection<T> {
+  const { db } = connection;
+  if (!db) throw new StoreClosedError('the connection to the database is not open');
+  return db.collection<T>(name, DURABLE);
+}
+
+/** Makes the collection and its indexes if they are not there. Safe to run from several processes at once. */
+export async function ensureCollection(
+  connection: Connection,
+  name: string,
+  indexes: readonly IndexDescription[],
+): Promise<void> {
+  const collection = collectionOf(connection, name);
+  try {
+    await connection.db?.createCollection(name);
+  } catch (error) {
+    if (!hasCode(error, [NAMESPACE_EXISTS])) throw error;
+  }
+  if (indexes.length > 0) await collection.createIndexes([...indexes]);
+}
+
+export async function dropCollection(connection: Connection, name: string): Promise<void> {
+  try {
+    await collectionOf(connection, name).drop();
+  } catch (error) {
+    if (!hasCode(error, [NAMESPACE_NOT_FOUND])) throw error;
+  }
+}
+
+const NAMESPACE_NOT_FOUND = 26;
+const NAMESPACE_EXISTS = 48;
+
+export function isDuplicateKey(error: unknown): boolean {
+  return hasCode(error, [11000]);
+}
+
+/**
+ * Whether the same operation may succeed later, and may even have succeeded now: the network broke, the primary
+ * stepped down, a write was not acknowledged by a majority in time. Code 1 is how FerretDB reports that its own
+ * database is gone.
+ */
+export function isTransient(error: unknown): boolean {
+  const { MongoNetworkError, MongoServerSelectionError, MongoWriteConcernError, MongoError } = mongoose.mongo;
+  if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError) return true;
+  if (error instanceof MongoWriteConcernError) return true;
+  if (
+    error instanceof MongoError &&
+    (error.hasErrorLabel('RetryableWriteError') || error.hasErrorLabel('ResetPool'))
+  ) {
+    return true;
+  }
+  return hasCode(error, TRANSIENT_CODES);
+}
+
+/** From the drivers' specification of retryable errors, and WriteConcernFailed (64), ExceededTimeLimit (262). */
+const TRANSIENT_CODES = [1, 6, 7, 64, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
+
+function hasCode(error: unknown, codes: readonly number[]): boolean {
+  return (
+    error instanceof Error && 'code' in error && typeof error.code === 'number' && codes.includes(error.code)
+  );
+}

@@ -1,0 +1,89 @@
+/**
+ * Every error of this package, each with a stable `code`.
+ *
+ * | code | class | means | what to do |
+ * |---|---|---|---|
+ * | `WARREN_CONCURRENCY` | ConcurrencyError | somebody else appended first, or the expected version is no head | load, decide and append again; `execute` does |
+ * | `WARREN_ALREADY_HANDLED` | AlreadyHandledError | this handler's effect of this message is stored; `commit` is it | take the earlier outcome; `execute` does |
+ * | `WARREN_APPEND_INVALID` | AppendInvalidError | what was given cannot be appended | fix the caller |
+ * | `WARREN_APPEND_UNKNOWN` | AppendUnknownError | the database did not answer in time; the commit may be stored or not | append again with the same `once`, or with the same expected version |
+ * | `WARREN_LOG_CORRUPT` | LogCorruptError | an aggregate's versions have a gap | stop and look: somebody wrote around the store |
+ * | `WARREN_STORE_CLOSED` | StoreClosedError | the connection is not open (yet, or any more) | connect first |
+ * | `WARREN_PROJECTION_INVALID` | ProjectionInvalidError | a projection's name or document is not allowed | fix the projection |
+ * | `WARREN_REBUILD_SUPERSEDED` | RebuildSupersededError | another process began to rebuild the same projection | let it finish |
+ * | `WARREN_INBOX_BUSY` | InboxBusyError | another live process is at this message | try again after the lease |
+ *
+ * Data that breaks its contract is `ContractError` of `@warren/contracts`.
+ */
+import type { Commit } from './commit.ts';
+
+export class ConcurrencyError extends Error {
+  override readonly name = 'ConcurrencyError';
+  readonly code = 'WARREN_CONCURRENCY';
+  readonly aggregateId: string;
+  readonly expectedVersion: number;
+
+  constructor(aggregateId: string, expectedVersion: number) {
+    super(`${aggregateId} is not at version ${expectedVersion}: load it again, decide again and append`);
+    this.aggregateId = aggregateId;
+    this.expectedVersion = expectedVersion;
+  }
+}
+
+export class AlreadyHandledError extends Error {
+  override readonly name = 'AlreadyHandledError';
+  readonly code = 'WARREN_ALREADY_HANDLED';
+  /** What the handler appended the first time. */
+  readonly commit: Commit;
+
+  constructor(commit: Commit) {
+    super(
+      `${commit.once?.handler ?? 'the handler'} has handled message ${commit.once?.messageId ?? ''} in ${commit.id}`,
+    );
+    this.commit = commit;
+  }
+}
+
+export class AppendInvalidError extends Error {
+  override readonly name = 'AppendInvalidError';
+  readonly code = 'WARREN_APPEND_INVALID';
+}
+
+export class AppendUnknownError extends Error {
+  override readonly name = 'AppendUnknownError';
+  readonly code = 'WARREN_APPEND_UNKNOWN';
+}
+
+export class LogCorruptError extends Error {
+  override readonly name = 'LogCorruptError';
+  readonly code = 'WARREN_LOG_CORRUPT';
+}
+
+export class StoreClosedError extends Error {
+  override readonly name = 'StoreClosedError';
+  readonly code = 'WARREN_STORE_CLOSED';
+}
+
+export class ProjectionInvalidError extends Error {
+  override readonly name = 'ProjectionInvalidError';
+  readonly code = 'WARREN_PROJECTION_INVALID';
+}
+
+export class RebuildSupersededError extends Error {
+  override readonly name = 'RebuildSupersededError';
+  readonly code = 'WARREN_REBUILD_SUPERSEDED';
+}
+
+export class InboxBusyError extends Error {
+  override readonly name = 'InboxBusyError';
+  readonly code = 'WARREN_INBOX_BUSY';
+  /** After this time the claim is free if its holder is dead. */
+  readonly retryAfterMs: number;
+
+  constructor(handler: string, messageId: string, retryAfterMs: number) {
+    super(
+      `message ${messageId} is being handled by ${handler} in another process: try again in ${retryAfterMs} ms`,
+    );
+    this.retryAfterMs = retryAfterMs;
+  }
+}

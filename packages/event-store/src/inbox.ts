@@ -1,0 +1,154 @@
+/**
+ * The inbox, for effects outside the database (a mail, a card): each message at most once as far as anybody can know.
+ *
+ * A message's row goes from `claimed` to `done`. (An effect that is an append needs no row: give `once` to the append.)
+ *
+ * | the process dies | then |
+ * |---|---|
+ * | before the claim | nothing has happened; the message is delivered again |
+ * | between claim and effect, or in the effect | the claim's lease runs out, the next delivery takes it over and runs the effect with the same idempotency key |
+ * | between effect and `done` | the same: so the effect must hand the key on (Message-ID, Idempotency-Key) for the other side to recognise |
+ * | after `done` | the next delivery is told `before` |
+ *
+ * While the effect runs, the lease is renewed; a process that could not renew it in time sees its `signal` aborted.
+ * Leases are measured by the database's clock alone.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import type { Connection } from 'mongoose';
+import { collectionOf, ensureCollection, isDuplicateKey } from './database.ts';
+import type { Collection } from './database.ts';
+import { InboxBusyError } from './errors.ts';
+
+export interface InboxOptions {
+  readonly connection: Connection;
+  /** How long a message is remembered; longer than it can lie in a dead-letter queue. 30 days by default. */
+  readonly rememberMs?: number;
+}
+
+export interface OnceOptions {
+  /** How long a claim of a dead process keeps others out. */
+  readonly leaseMs: number;
+}
+
+export type OnceResult<T> = { readonly done: 'now'; readonly result: T } | { readonly done: 'before' };
+
+export interface Inbox {
+  /** Makes the collection and its TTL index. */
+  init(): Promise<void>;
+  /**
+   * Runs the effect unless this handler has done this message. When the effect throws, the claim is given back and the
+   * error passes through.
+   * @throws {InboxBusyError} while another live process holds the claim: try again later.
+   */
+  once<T>(
+    handler: string,
+    messageId: string,
+    effect: (idempotencyKey: string, signal: AbortSignal) => Promise<T>,
+    options: OnceOptions,
+  ): Promise<OnceResult<T>>;
+}
+
+interface InboxDocument {
+  readonly _id: string;
+  readonly handler: string;
+  readonly messageId: string;
+  readonly state: 'claimed' | 'done';
+  /** Who holds the claim: a process and a try. */
+  readonly token: string;
+  /** By the database's clock. */
+  readonly renewedAt: Date;
+  readonly leaseMs: number;
+  readonly expireAt: Date;
+}
+
+const INBOX = 'inbox';
+const THIRTY_DAYS = 30 * 24 * 60 * 60 * 1000;
+
+export function createInbox({ connection, rememberMs = THIRTY_DAYS }: InboxOptions): Inbox {
+  const rows = (): Collection<InboxDocument> => collectionOf<InboxDocument>(connection, INBOX);
+  const expireAt = (): Date => new Date(Date.now() + rememberMs);
+
+  /** Undefined when the message is done; the token of the claim when it is ours now. */
+  async function claim(
+    key: string,
+    handler: string,
+    messageId: string,
+    leaseMs: number,
+  ): Promise<string | undefined> {
+    const token = randomUUID();
+    const claimed = { state: 'claimed' as const, token, leaseMs, expireAt: expireAt() };
+    try {
+      // Matches no row of another token, so it inserts, or trips over the key. The database stamps the time.
+      await rows().updateOne(
+        { _id: key, token },
+        { $set: { ...claimed, handler, messageId }, $currentDate: { renewedAt: true } },
+        { upsert: true },
+      );
+      return token;
+    } catch (error) {
+      if (!isDuplicateKey(error)) throw error;
+    }
+    const taken = await rows().updateOne(
+      { _id: key, state: 'claimed', $expr: { $lt: ['$renewedAt', { $subtract: ['$$NOW', '$leaseMs'] }] } },
+      { $set: claimed, $currentDate: { renewedAt: true } },
+    );
+    if (taken.matchedCount === 1) return token;
+    const found = await rows().findOne({ _id: key });
+    if (found?.state === 'done') return undefined;
+    throw new InboxBusyError(handler, messageId, found?.leaseMs ?? leaseMs);
+  }
+
+  /** Renews the claim until disposed; aborts when it is lost, or when the database could not be asked in time. */
+  function keep(key: string, token: string, leaseMs: number): { signal: AbortSignal } & Disposable {
+    const lost = new AbortController();
+    let renewed = performance.now();
+    const timer = setInterval(
+      () => {
+        const asked = performance.now();
+        if (asked - renewed > leaseMs) lost.abort(new Error('the claim of this message was lost'));
+        void rows()
+          .updateOne({ _id: key, token, state: 'claimed' }, { $currentDate: { renewedAt: true } })
+          .then(({ matchedCount }) => {
+            if (matchedCount === 1) renewed = asked;
+            else lost.abort(new Error('the claim of this message was taken over'));
+          })
+          .catch(() => undefined); // the next beat tries again, until the lease is over
+      },
+      Math.max(1, leaseMs / 3),
+    );
+    timer.unref();
+    return { signal: lost.signal, [Symbol.dispose]: () => clearInterval(timer) };
+  }
+
+  return {
+    init: () =>
+      ensureCollection(connection, INBOX, [{ key: { expireAt: 1 }, name: 'expire', expireAfterSeconds: 0 }]),
+
+    async once(handler, messageId, effect, { leaseMs }) {
+      const key = idempotencyKey(handler, messageId);
+      const token = await claim(key, handler, messageId, leaseMs);
+      if (token === undefined) return { done: 'before' };
+      using kept = keep(key, token, leaseMs);
+      let result;
+      try {
+        result = await effect(key, kept.signal);
+      } catch (error) {
+        // Given back, so that a retry need not wait for the lease; when that fails, it waits.
+        await rows()
+          .deleteOne({ _id: key, token, state: 'claimed' })
+          .catch(() => undefined);
+        throw error;
+      }
+      // Done is done, also when the claim was taken over meanwhile: the effect has happened.
+      await rows().updateOne({ _id: key }, { $set: { state: 'done', expireAt: expireAt() } });
+      return { done: 'now', result };
+    },
+  };
+}
+
+/** The same for every try of a message by a handler, and for no other. Fit for a header: 43 characters of base64url. */
+export function idempotencyKey(handler: string, messageId: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([handler, messageId]))
+    .digest('base64url');
+}

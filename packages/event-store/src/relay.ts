@@ -1,0 +1,377 @@
+/**
+ * The relay publishes what the outbox holds: of each aggregate in order, of many aggregates at once.
+ *
+ * **A lane** is one aggregate on its way. It is queued, then busy (its pending commits are read, published one event
+ * after another, each after the confirm of the one before, then marked), then gone; or held, when a publication
+ * failed: it tries again after a jittered back-off that doubles, and the other lanes go on meanwhile.
+ *
+ * **Who finds work.** An append of this process wakes its aggregate's lane at once. What others left behind (they
+ * died, or could not publish) is found by the sweep, which looks at everything that has been pending for `graceMs`.
+ *
+ * **Several replicas** need no agreement. Each publishes what it appended; one of them, by a lease, sweeps. Two that
+ * publish the same commit make a duplicate, which carries the same event id. The order that a consumer needs holds all
+ * the same: a relay publishes version n + 1 only after version n was confirmed to it, or was marked by another. So
+ * every version's first copy comes in order, and a consumer that drops what it has seen sees the aggregate in order.
+ *
+ * **Nothing is lost:** a commit is marked only after every event of it was confirmed and every projection has it. A crash
+ * anywhere before leaves it pending, and an unknown outcome counts as a failure: at worst it is published again.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Event } from '@warren/contracts';
+import { backoffMs, pause } from './backoff.ts';
+import type { Backoff } from './backoff.ts';
+import type { Commit } from './commit.ts';
+import { createMarker } from './marker.ts';
+import type { Backlog, Outbox } from './outbox.ts';
+
+/** What the relay needs of an event store. */
+export interface RelayStore {
+  readonly outbox: Outbox;
+  onAppended(listener: (commit: { readonly aggregateId: string }) => void): () => void;
+}
+
+export interface RelayObserver {
+  published?(event: Event): void;
+  marked?(commits: number): void;
+  /** An aggregate could not go on; it will after `retryInMs`. `failures` in a row, from 1. */
+  held?(held: {
+    readonly aggregateId: string;
+    readonly error: unknown;
+    readonly failures: number;
+    readonly retryInMs: number;
+  }): void;
+  /** The database could not be asked; the relay goes on. */
+  failed?(error: unknown): void;
+}
+
+export interface RelayOptions {
+  readonly store: RelayStore;
+  /** Resolves when the broker has the event safe and routed; anything else rejects. Must not hang for ever. */
+  readonly publish: (event: Event) => Promise<void>;
+  /** How often the sweep looks; 1000. */
+  readonly pollMs?: number;
+  /** How many commits are read or marked at once; 500. */
+  readonly batch?: number;
+  /** How many aggregates are on their way at once; 256. */
+  readonly window?: number;
+  /** What the sweep leaves to the process that appended it; 2000. */
+  readonly graceMs?: number;
+  /** After how long without a sign another replica sweeps; 6000. */
+  readonly leaseMs?: number;
+  /** An event that no queue takes stays and is tried again; there is no other choice (ADR 0004). */
+  readonly unroutable?: 'hold';
+  readonly backoff?: Backoff;
+  readonly observer?: RelayObserver;
+}
+
+export interface Relay extends AsyncDisposable {
+  start(): void;
+  /** Looks at once: at one aggregate, or for everything that is pending. */
+  wake(aggregateId?: string): void;
+  /** Waits until nothing is on its way but what is held; false when the deadline came first. */
+  drain(deadlineMs: number): Promise<boolean>;
+  /** Ends all timers and reads; what is on its way is left to the next start. */
+  stop(): Promise<void>;
+  backlog(): Promise<Backlog>;
+}
+
+interface Lane {
+  readonly aggregateId: string;
+  state: 'queued' | 'busy' | 'held';
+  /** Woken while busy: there may be more. */
+  again: boolean;
+  /** Up to here it is confirmed, though perhaps not marked. */
+  publishedTo: number;
+  failures: number;
+  timer?: NodeJS.Timeout;
+}
+
+/** Beyond this many lanes the sweep finds the rest: an outage must not fill the memory. */
+const MAX_LANES = 10_000;
+
+export function createRelay({
+  store,
+  publish,
+  pollMs = 1000,
+  batch = 500,
+  window = 256,
+  graceMs = 2000,
+  leaseMs = 6000,
+  backoff = { initialMs: 100, maxMs: 30_000 },
+  observer = {},
+}: RelayOptions): Relay {
+  const { outbox } = store;
+  const holder = randomUUID();
+  const lanes = new Map<string, Lane>();
+  const queue = new Set<Lane>();
+  const work = new Set<Promise<unknown>>();
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  let busy = 0;
+  let startedAt: number | undefined;
+  let unsubscribe: (() => void) | undefined;
+  let onIdle: (() => void)[] = [];
+  let sweepSoon = Promise.withResolvers<undefined>();
+  let sweepAll = false;
+
+  const observe = (call: () => void): void => {
+    try {
+      call();
+    } catch {
+      // An observer's failure is its own.
+    }
+  };
+  const failed = (error: unknown): void => observe(() => observer.failed?.(error));
+  const marker = createMarker({
+    mark: (commitIds) => outbox.mark(commitIds),
+    batch,
+    signal,
+    onMarked: (count) => observe(() => observer.marked?.(count)),
+    onError: failed,
+  });
+
+  /** Keeps hold of what runs on its own, so that `stop` can wait for it and no rejection goes unheard. */
+  function own(running: Promise<unknown>): void {
+    const settled: Promise<unknown> = running.catch(failed).finally(() => work.delete(settled));
+    work.add(settled);
+  }
+
+  function enqueue(aggregateId: string, { found = false } = {}): void {
+    const lane = lanes.get(aggregateId);
+    if (lane) {
+      if (lane.state === 'busy' && !found) lane.again = true;
+      return;
+    }
+    if (lanes.size >= MAX_LANES) return;
+    const fresh: Lane = { aggregateId, state: 'queued', again: false, publishedTo: 0, failures: 0 };
+    lanes.set(aggregateId, fresh);
+    queue.add(fresh);
+  }
+
+  /** Starts as many queued lanes as the window has room for. */
+  function pump(): void {
+    while (startedAt !== undefined && !signal.aborted && queue.size > 0 && busy < window) {
+      const taken = [...queue].slice(0, Math.min(batch, window - busy));
+      for (const lane of taken) {
+        queue.delete(lane);
+        lane.state = 'busy';
+        lane.again = false;
+      }
+      busy += taken.length;
+      own(run(taken));
+    }
+    if (queue.size === 0) sweepSoonIf(moreToSweep);
+    if (busy === 0 && queue.size === 0) {
+      for (const idle of onIdle.splice(0)) idle();
+    }
+  }
+
+  async function run(taken: readonly Lane[]): Promise<void> {
+    let commits: readonly Commit[];
+    let more: boolean;
+    try {
+      ({ commits, more } = await outbox.pendingCommits(
+        taken.map(({ aggregateId }) => aggregateId),
+        batch,
+      ));
+    } catch (error) {
+      failed(error);
+      for (const lane of taken) settle(lane, error);
+      return;
+    }
+    // Publishing does not wait for projections; marking does.
+    const unprojected = outbox.ensureProjected(commits).then(
+      (failures) => ({ failures }),
+      (error: unknown) => ({ error }),
+    );
+    const byAggregate = Map.groupBy(commits, ({ aggregateId }) => aggregateId);
+    for (const lane of taken) {
+      if (more) lane.again = true;
+      own(
+        advance(lane, byAggregate.get(lane.aggregateId) ?? [], unprojected).then(
+          (failure) => settle(lane, failure),
+          (error: unknown) => settle(lane, error),
+        ),
+      );
+    }
+  }
+
+  /** Publishes a lane's commits and marks those that are done; returns what it stumbled over. */
+  async function advance(lane: Lane, commits: readonly Commit[], unprojected: Unprojected): Promise<unknown> {
+    let failure: unknown;
+    const published: Commit[] = [];
+    publishing: for (const commit of commits) {
+      for (const event of commit.events) {
+        if (event.version <= lane.publishedTo) continue;
+        if (signal.aborted) return signal.reason;
+        try {
+          await publish(event);
+        } catch (error) {
+          failure = error ?? new Error('publish failed without a reason');
+          break publishing;
+        }
+        lane.publishedTo = event.version;
+        observe(() => observer.published?.(event));
+      }
+      published.push(commit);
+    }
+
+    const outcome = await unprojected;
+    if ('error' in outcome) {
+      if (commits.length > 0) failure ??= outcome.error;
+      return failure;
+    }
+    const behind = outcome.failures.find(({ commit }) => commit.aggregateId === lane.aggregateId);
+    failure ??= behind?.error;
+    const done = behind ? published.filter(({ from }) => from < behind.commit.from) : published;
+    if (signal.aborted) return signal.reason;
+    await marker.add(done.map(({ id }) => id));
+    return failure;
+  }
+
+  function settle(lane: Lane, failure: unknown): void {
+    busy--;
+    if (!signal.aborted) {
+      if (failure !== undefined) hold(lane, failure);
+      else if (lane.again) {
+        lane.failures = 0;
+        requeue(lane);
+      } else lanes.delete(lane.aggregateId);
+    }
+    pump();
+  }
+
+  function hold(lane: Lane, error: unknown): void {
+    lane.state = 'held';
+    lane.failures++;
+    const retryInMs = backoffMs(lane.failures, backoff);
+    lane.timer = setTimeout(() => {
+      requeue(lane);
+      pump();
+    }, retryInMs).unref();
+    const { aggregateId, failures } = lane;
+    observe(() => observer.held?.({ aggregateId, error, failures, retryInMs }));
+  }
+
+  function requeue(lane: Lane): void {
+    lane.state = 'queued';
+    queue.add(lane);
+  }
+
+  // --- The sweep ---
+
+  let moreToSweep = false;
+
+  function sweepSoonIf(wanted: boolean): void {
+    if (!wanted) return;
+    sweepSoon.resolve(undefined);
+  }
+
+  async function sweep(): Promise<void> {
+    let after: string | undefined;
+    while (!signal.aborted) {
+      try {
+        const all = sweepAll;
+        if (all) {
+          sweepAll = false;
+          after = undefined;
+        }
+        if (all || (await mayISweep())) {
+          const page = await outbox.pendingAggregates({
+            ...(after !== undefined && { after }),
+            limit: batch,
+            minAgeMs: all ? 0 : graceMs,
+          });
+          after = page.next;
+          const before = lanes.size;
+          for (const aggregateId of page.aggregateIds) enqueue(aggregateId, { found: true });
+          // The next page follows as soon as this one is through, unless there was nothing new in it.
+          moreToSweep = after !== undefined && lanes.size > before;
+          pump();
+        }
+      } catch (error) {
+        failed(error);
+      }
+      await untilNextSweep();
+    }
+  }
+
+  /**
+   * In its first moments a relay sweeps without asking: the lease may be its own, of before a crash, and two that sweep
+   * are harmless.
+   */
+  async function mayISweep(): Promise<boolean> {
+    const held = await outbox.sweepLease.hold(holder, leaseMs);
+    return held || performance.now() - (startedAt ?? 0) < leaseMs + graceMs;
+  }
+
+  async function untilNextSweep(): Promise<void> {
+    const timer = new AbortController();
+    const jittered = pollMs * (0.8 + Math.random() * 0.4);
+    const paused = pause(jittered, AbortSignal.any([signal, timer.signal])).catch(() => undefined);
+    await Promise.race([paused, sweepSoon.promise]);
+    timer.abort();
+    await paused;
+    sweepSoon = Promise.withResolvers();
+    moreToSweep = false;
+    if (sweepAll) sweepSoon.resolve(undefined);
+  }
+
+  // --- The outside ---
+
+  const relay: Relay = {
+    start() {
+      if (startedAt !== undefined) return;
+      startedAt = performance.now();
+      unsubscribe = store.onAppended(({ aggregateId }) => relay.wake(aggregateId));
+      own(sweep());
+      pump();
+    },
+
+    wake(aggregateId) {
+      if (signal.aborted) return;
+      if (aggregateId === undefined) {
+        sweepAll = true;
+        sweepSoon.resolve(undefined);
+        return;
+      }
+      enqueue(aggregateId);
+      pump();
+    },
+
+    async drain(deadlineMs) {
+      if (busy === 0 && queue.size === 0) return true;
+      const idle = new Promise<true>((resolve) => onIdle.push(() => resolve(true)));
+      const timer = new AbortController();
+      const late = pause(deadlineMs, timer.signal).then(
+        () => false,
+        () => false,
+      );
+      const drained = await Promise.race([idle, late]);
+      timer.abort();
+      return drained;
+    },
+
+    async stop() {
+      if (signal.aborted) return;
+      stopping.abort(new Error('the relay was stopped'));
+      unsubscribe?.();
+      for (const { timer } of lanes.values()) clearTimeout(timer);
+      const idle = onIdle;
+      onIdle = [];
+      for (const done of idle) done();
+      // Publications are the publisher's to end; everything else here ends by itself and soon.
+      await Promise.race([Promise.allSettled(work), pause(2000).catch(() => undefined)]);
+      if (startedAt !== undefined) await outbox.sweepLease.release(holder).catch(failed);
+    },
+
+    backlog: () => outbox.backlog(),
+    [Symbol.asyncDispose]: () => relay.stop(),
+  };
+  return relay;
+}
+
+type Unprojected = Promise<
+  | { readonly failures: readonly { readonly commit: Commit; readonly error: unknown }[] }
+  | { readonly error: unknown }
+>;
