@@ -3,7 +3,7 @@
  * amqplib decodes percent-encoded credentials as Latin-1; they are UTF-8, so they are decoded here.
  */
 import type { Options } from 'amqplib';
-import { BrokerConnectionError, type BrokerConnectionCode } from './errors.ts';
+import { BrokerConnectionError, errorText, type BrokerConnectionCode } from './errors.ts';
 
 export interface Endpoint {
   connect: Options.Connect;
@@ -62,7 +62,7 @@ export function parseEndpoint(text: string, heartbeatSeconds: number): Endpoint 
 /** What amqplib threw while connecting or lost a connection with, as one of our codes and a clean sentence. */
 export function connectionError(cause: unknown, endpoint: Endpoint | undefined): BrokerConnectionError {
   if (cause instanceof BrokerConnectionError) return cause;
-  const raw = describe(cause);
+  const raw = errorText(cause);
   const text = endpoint?.scrub(raw) ?? withoutCredentials(raw);
   const where = endpoint?.shown ?? 'the broker';
   const say = (code: BrokerConnectionCode, sentence: string): BrokerConnectionError =>
@@ -77,12 +77,4 @@ export function connectionError(cause: unknown, endpoint: Endpoint | undefined):
     );
   }
   return say('WARREN_BROKER_UNREACHABLE', text);
-}
-
-/** An error's message; the AggregateError of a name with several addresses has none, but a code. */
-function describe(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
-  if (cause.message !== '') return cause.message;
-  const { code } = cause as { code?: unknown };
-  return typeof code === 'string' ? code : cause.name;
 }

@@ -176,3 +176,11 @@ export function isPermanent(error: unknown): boolean {
   const { permanent, code } = error as { permanent?: unknown; code?: unknown };
   return permanent === true || code === 'WARREN_PERMANENT';
 }
+
+/** What an error says; the AggregateError of a name with several addresses has no message, but a code. */
+export function errorText(error: unknown): string {
+  if (typeof error !== 'object' || error === null) return String(error);
+  const { message, code, name } = error as { message?: unknown; code?: unknown; name?: unknown };
+  const said = [message, code, name].find((each) => typeof each === 'string' && each !== '');
+  return typeof said === 'string' ? said : 'unknown error';
+}

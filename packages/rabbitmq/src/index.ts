@@ -17,3 +17,11 @@ export type { Handler, HandlerContext } from './session.ts';
 export type { ConsumerSettings } from './settings.ts';
 export { withoutCredentials } from './endpoint.ts';
 export * from './errors.ts';
+export {
+  createManagementClient,
+  type Alarm,
+  type ManagementClient,
+  type ManagementOptions,
+  type Overview,
+} from './management/client.ts';
+export type { BindingFound, ExchangeFound, PolicyFound, QueueFound, QueueStats } from './management/found.ts';

@@ -1,0 +1,304 @@
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, test } from '@jest/globals';
+import { eventually, testBroker } from '@warren/environment/testing';
+import { connectBroker } from './connection.ts';
+import { createManagementClient } from './management/client.ts';
+import { createPublisher } from './publisher.ts';
+import { tcpProxy } from './testing/tcp-proxy.ts';
+import { Workbench } from './testing/workbench.ts';
+
+const quorum = { 'x-queue-type': 'quorum' };
+const queue = (name: string, extra: Record<string, unknown> = {}) => ({
+  name,
+  durable: true,
+  autoDelete: false,
+  arguments: { ...quorum, ...extra },
+});
+
+async function client() {
+  const broker = await testBroker();
+  const api = createManagementClient({ url: broker.managementUrl, vhost: broker.vhost });
+  return {
+    broker,
+    api,
+    async [Symbol.asyncDispose]() {
+      await api.close();
+      await broker[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** An HTTP server that answers as told, one answer a request. */
+async function answering(...answers: { status: number; body?: string; stall?: boolean }[]) {
+  const calls: string[] = [];
+  const server = createServer((request, response) => {
+    calls.push(`${request.method ?? ''} ${request.url ?? ''}`);
+    const { status, body, stall } = answers[Math.min(calls.length, answers.length) - 1]!;
+    if (stall !== true) response.writeHead(status, { 'content-type': 'application/json' }).end(body);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const api = createManagementClient({
+    url: `http://user:secret-word@127.0.0.1:${(server.address() as AddressInfo).port}`,
+    vhost: '/',
+    timeoutMs: 1_500,
+  });
+  return {
+    api,
+    calls,
+    async [Symbol.asyncDispose]() {
+      await api.close();
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+describe('the management client', () => {
+  test('declares and finds again exactly what it declared, and deletes it, each twice without harm', async () => {
+    await using at = await client();
+    const { api } = at;
+    const exchange = { name: 'events', type: 'topic', durable: true, autoDelete: false, arguments: {} };
+    const policy = {
+      name: 'warren.abc',
+      pattern: '^shop\\.loyalty$',
+      applyTo: 'queues',
+      priority: 3,
+      definition: { 'max-length': 10 },
+    };
+    const binding = {
+      source: 'events',
+      destination: 'shop.loyalty',
+      destinationType: 'queue' as const,
+      routingKey: 'order.#',
+      arguments: {},
+    };
+    for (let twice = 0; twice < 2; twice += 1) {
+      await api.declareExchange(exchange);
+      await api.putPolicy(policy);
+      await api.declareQueue(queue('shop.loyalty'));
+      await api.bind(binding);
+    }
+    const found = await api.inventory();
+    expect(found.exchanges).toContainEqual({ ...exchange, internal: false });
+    expect(found.policies).toEqual([policy]);
+    expect(found.queues).toMatchObject([{ ...queue('shop.loyalty'), type: 'quorum', policy: 'warren.abc' }]);
+    expect(found.bindings.filter(({ source }) => source !== '')).toMatchObject([binding]);
+    for (let twice = 0; twice < 2; twice += 1) {
+      await api.unbind(binding);
+      await api.deleteQueue('shop.loyalty');
+      await api.deletePolicy('warren.abc');
+      await api.deleteExchange('events');
+    }
+    const left = await api.inventory();
+    expect([left.queues, left.bindings, left.policies]).toEqual([[], [], []]);
+    expect(await api.queue('shop.loyalty')).toBeUndefined();
+    expect(await api.bindingsOf('shop.loyalty')).toEqual([]);
+  });
+
+  test('takes any name and any routing key', async () => {
+    await using at = await client();
+    const { api } = at;
+    const names = ['a/b', 'a b?c=d&e', '100%', '%2F', 'ünï.☃', "it's", '...', 'a#b', 'a+b', '~'];
+    await api.declareExchange({
+      name: 'e/ü %',
+      type: 'topic',
+      durable: true,
+      autoDelete: false,
+      arguments: {},
+    });
+    for (const name of names) {
+      await api.declareQueue(queue(name));
+      await api.bind({
+        source: 'e/ü %',
+        destination: name,
+        destinationType: 'queue',
+        routingKey: name,
+        arguments: { 'x-match': 'all', header: name },
+      });
+      await api.bind({
+        source: 'e/ü %',
+        destination: name,
+        destinationType: 'queue',
+        routingKey: name,
+        arguments: {},
+      });
+    }
+    const found = await api.inventory();
+    expect(found.queues.map(({ name }) => name).sort()).toEqual([...names].sort());
+    for (const name of names) {
+      const [one] = (await api.bindingsOf(name)).filter((each) => 'header' in each.arguments);
+      await api.unbind(one!);
+      expect((await api.bindingsOf(name)).filter(({ source }) => source !== '')).toMatchObject([
+        { routingKey: name, arguments: {} },
+      ]);
+      await api.unbind({ ...one!, arguments: {} });
+      expect((await api.bindingsOf(name)).filter(({ source }) => source !== '')).toEqual([]);
+      await api.deleteQueue(name);
+    }
+    expect((await api.inventory()).queues).toEqual([]);
+    await expect(api.deleteQueue('..')).rejects.toMatchObject({ code: 'WARREN_BROKER_REFUSED' });
+  });
+
+  test('reads more queues than a page holds', async () => {
+    await using at = await client();
+    await using bench = await Workbench.open(at.broker.amqpUrl);
+    const names = Array.from({ length: 1_203 }, (_, index) => `q${index}`);
+    await Promise.all(names.map((name) => bench.channel.assertQueue(name, { durable: true })));
+    const { queues } = await at.api.inventory();
+    expect(new Set(queues.map(({ name }) => name))).toEqual(new Set(names));
+  });
+
+  test('counts ready, unacknowledged and delayed messages and consumers', async () => {
+    await using at = await client();
+    await using bench = await Workbench.open(at.broker.amqpUrl);
+    await bench.subscription({ retryMs: { min: 60_000, max: 60_000 } });
+    await bench.publish(['a', 'b', 'c', 'd']);
+    await bench.channel.prefetch(2);
+    let taken = 0;
+    await bench.channel.consume('shop.test', (message) => {
+      taken += 1;
+      if (taken === 1) bench.channel.reject(message!, true);
+    });
+    await eventually(async () => {
+      expect((await at.api.queueStats()).get('shop.test')).toEqual({
+        messages: 4,
+        ready: 1,
+        unacked: 2,
+        delayed: 1,
+        consumers: 1,
+        state: 'running',
+      });
+    });
+    expect((await at.api.queueStats()).get('shop.test.dead')).toMatchObject({ messages: 0, consumers: 0 });
+    expect(await at.api.queue('shop.test')).toMatchObject({ messages: 4, ready: 1, unacked: 2 });
+  });
+
+  test('knows the version and that there is no alarm', async () => {
+    await using at = await client();
+    expect((await at.api.overview()).version).toMatch(/^\d+\.\d+\.\d+/);
+    expect(await at.api.alarms()).toEqual([]);
+  });
+
+  test('says what kind of failure it was', async () => {
+    await using at = await client();
+    const { api, broker } = at;
+    await api.declareQueue(queue('q'));
+    await expect(api.declareQueue(queue('q', { 'x-max-length': 1 }))).rejects.toMatchObject({
+      code: 'WARREN_BROKER_CONFLICT',
+      status: 400,
+    });
+    await expect(
+      api.bind({ source: 'nope', destination: 'q', destinationType: 'queue', routingKey: '', arguments: {} }),
+    ).rejects.toMatchObject({ code: 'WARREN_BROKER_NOT_FOUND' });
+    await expect(
+      api.putPolicy({
+        name: 'p',
+        pattern: '(',
+        applyTo: 'queues',
+        priority: 0,
+        definition: { 'max-length': 'x' },
+      }),
+    ).rejects.toMatchObject({ code: 'WARREN_BROKER_REFUSED' });
+
+    const url = new URL(broker.managementUrl);
+    url.password = 'wrong-password';
+    await using stranger = createManagementClient({ url: url.href, vhost: broker.vhost });
+    const refused = stranger.inventory();
+    await expect(refused).rejects.toMatchObject({ code: 'WARREN_BROKER_UNAUTHORIZED', status: 401 });
+    await expect(refused).rejects.not.toThrow(/wrong-password/);
+    await using nowhere = createManagementClient({ url: broker.managementUrl, vhost: 'no such vhost' });
+    await expect(nowhere.inventory()).rejects.toMatchObject({ code: 'WARREN_BROKER_NOT_FOUND' });
+    await using unreachable = createManagementClient({ url: 'http://u:hidden-word@127.0.0.1:1', vhost: '/' });
+    await expect(unreachable.overview()).rejects.toMatchObject({ code: 'WARREN_BROKER_UNREACHABLE' });
+    await expect(unreachable.overview()).rejects.not.toThrow(/hidden-word/);
+  });
+
+  test('tries again after a 5xx and a cut socket, not after a 4xx', async () => {
+    await using failing = await answering(
+      { status: 503 },
+      { status: 500 },
+      { status: 200, body: '{"rabbitmq_version":"4.3.6"}' },
+    );
+    expect(await failing.api.overview()).toEqual({ version: '4.3.6', clusterName: '' });
+    expect(failing.calls).toHaveLength(3);
+
+    await using refusing = await answering({ status: 400, body: '{"error":"bad_request","reason":"no"}' });
+    await expect(refusing.api.overview()).rejects.toMatchObject({ code: 'WARREN_BROKER_REFUSED' });
+    expect(refusing.calls).toHaveLength(1);
+
+    await using at = await client();
+    await using proxy = await tcpProxy(at.broker.managementUrl);
+    await using api = createManagementClient({
+      url: proxy.through(at.broker.managementUrl),
+      vhost: at.broker.vhost,
+    });
+    for (let cut = 0; cut < 5; cut += 1) {
+      await api.overview();
+      proxy.cut();
+    }
+    await api.overview();
+  });
+
+  test('has a time limit for a server that never answers, and refuses answers that are not RabbitMQ', async () => {
+    await using silent = await answering({ status: 200, stall: true });
+    await expect(silent.api.overview()).rejects.toMatchObject({
+      code: 'WARREN_BROKER_UNREACHABLE',
+      message: expect.stringMatching(/no answer within 1500 ms/),
+    });
+    await using page = await answering({ status: 200, body: '<html>' });
+    await expect(page.api.overview()).rejects.toMatchObject({ code: 'WARREN_BROKER_BAD_ANSWER' });
+    await using other = await answering({ status: 200, body: '{"version":1}' });
+    await expect(other.api.overview()).rejects.toThrow(/unexpected answer at "rabbitmq_version"/);
+  });
+
+  test('alarms of the broker are told, not tried away', async () => {
+    const body = '{"status":"failed","reason":"alarms","alarms":[{"node":"rabbit@a","resource":"disk"}]}';
+    await using failing = await answering({ status: 503, body });
+    expect(await failing.api.alarms()).toEqual([{ node: 'rabbit@a', resource: 'disk' }]);
+    expect(failing.calls).toHaveLength(1);
+  });
+
+  test('keeps many calls within its bound and ends them at close', async () => {
+    await using at = await client();
+    const api = createManagementClient({
+      url: at.broker.managementUrl,
+      vhost: at.broker.vhost,
+      maxParallel: 4,
+    });
+    await Promise.all(Array.from({ length: 100 }, (_, index) => api.declareQueue(queue(`q${index % 20}`))));
+    expect((await api.inventory()).queues).toHaveLength(20);
+    const abort = new AbortController();
+    abort.abort(new Error('no longer wanted'));
+    await expect(api.overview({ signal: abort.signal })).rejects.toThrow('no longer wanted');
+    const pending = Promise.allSettled(Array.from({ length: 20 }, () => api.inventory()));
+    await api.close();
+    for (const result of await pending) expect(result.status).toBe('rejected');
+    await expect(api.overview()).rejects.toMatchObject({ code: 'WARREN_CLOSED' });
+  });
+
+  test('a connection closed by an administrator comes back, and publishing goes on', async () => {
+    await using at = await client();
+    await using bench = await Workbench.open(at.broker.amqpUrl);
+    await bench.subscription();
+    let opened = 0;
+    await using connection = connectBroker({
+      url: at.broker.amqpUrl,
+      name: 'to-be-closed',
+      onState: ({ state }) => (opened += Number(state === 'open')),
+    });
+    await using publisher = createPublisher(connection, { exchange: 'events' });
+    const publish = () => publisher.publish({ routingKey: 'order.placed', content: Buffer.from('x') });
+    await publish();
+    const victim = await eventually(
+      async () =>
+        (await at.api.connections()).find(({ clientName }) => clientName === 'to-be-closed') ?? false,
+    );
+    await at.api.closeConnection(victim.name, 'for a test');
+    await eventually(() => opened === 2);
+    await publish();
+  });
+});

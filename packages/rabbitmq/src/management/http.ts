@@ -1,0 +1,222 @@
+/**
+ * Calls of RabbitMQ's HTTP API: one pool of kept-alive sockets, at most `maxParallel` calls at a time, one time limit
+ * for a call with all its tries, errors by kind (ManagementError). Every call that Warren makes may be made twice
+ * (declaring and deleting are idempotent on the broker), so each is tried again after a connection error, a 429 or a 5xx.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Pool } from 'undici';
+import { createBackoff } from '../backoff.ts';
+import { ClosedError, ManagementError, errorText, type ManagementCode } from '../errors.ts';
+import { withoutCredentials } from '../endpoint.ts';
+import { Fifo } from '../fifo.ts';
+
+export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
+
+export interface HttpOptions {
+  /** `http(s)://user:password@host:port`, with a path when the API has a prefix. */
+  url: string;
+  timeoutMs: number;
+  maxParallel: number;
+  maxTries: number;
+}
+
+export interface CallOptions {
+  body?: unknown;
+  query?: Record<string, string | number>;
+  /** Answers with these statuses are returned instead of thrown, and never tried again. */
+  accept?: number[];
+  signal?: AbortSignal | undefined;
+}
+
+export interface Answer {
+  status: number;
+  /** Parsed JSON; undefined when the answer was empty. */
+  body: unknown;
+}
+
+/** A path of the API from its parts, which may hold any character; only "." and ".." the API can not name. */
+export function path(...parts: string[]): string {
+  if (parts.some((part) => part === '.' || part === '..')) {
+    // even percent-encoded the broker resolves them, and the call would reach another object
+    throw new ManagementError(
+      'WARREN_BROKER_REFUSED',
+      `/api/${parts.join('/')}`,
+      'the name "." or ".." has no path',
+    );
+  }
+  return `/api/${parts.map(encodeURIComponent).join('/')}`;
+}
+
+export class ManagementHttp {
+  readonly #options: HttpOptions;
+  readonly #pool: Pool;
+  readonly #prefix: string;
+  readonly #authorization: string;
+  readonly #queue = new Fifo<() => void>();
+  readonly #ending = new AbortController();
+  #running = 0;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: HttpOptions) {
+    const url = URL.canParse(options.url) ? new URL(options.url) : undefined;
+    if (url === undefined || !/^https?:$/.test(url.protocol)) {
+      throw new ManagementError(
+        'WARREN_BROKER_UNREACHABLE',
+        'management URL',
+        'it is not of the form http://user:password@host:port (or https://)',
+      );
+    }
+    this.#options = options;
+    this.#prefix = url.pathname.replace(/\/+(api\/?)?$/, '');
+    const credentials = `${decode(url.username) || 'guest'}:${decode(url.password) || 'guest'}`;
+    this.#authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
+    this.#pool = new Pool(url.origin, {
+      connections: options.maxParallel,
+      keepAliveTimeout: 20_000,
+      connect: { timeout: Math.min(options.timeoutMs, 10_000) },
+      headersTimeout: 0, // the call's own limit holds over everything
+      bodyTimeout: 0,
+    });
+  }
+
+  async call(method: Method, where: string, options: CallOptions = {}): Promise<Answer> {
+    const name = `${method} ${where}`;
+    if (this.#ending.signal.aborted) throw new ClosedError('the management client');
+    await this.#enter();
+    try {
+      const limit = AbortSignal.timeout(this.#options.timeoutMs);
+      const signal = AbortSignal.any([
+        limit,
+        this.#ending.signal,
+        ...(options.signal ? [options.signal] : []),
+      ]);
+      return await this.#tryAll(name, method, where, options, signal);
+    } finally {
+      this.#leave();
+    }
+  }
+
+  /** Ends what is under way and closes the sockets; idempotent. */
+  close(): Promise<void> {
+    this.#ending.abort(new ClosedError('the management client'));
+    this.#closing ??= this.#pool.destroy();
+    return this.#closing;
+  }
+
+  async #tryAll(
+    name: string,
+    method: Method,
+    where: string,
+    options: CallOptions,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const backoff = createBackoff({ initialMs: 100, maxMs: 1_000 });
+    for (let attempt = 1; ; attempt += 1) {
+      let failure: ManagementError;
+      try {
+        const answer = await this.#once(name, method, where, options, signal);
+        if (answer.status < 400 || options.accept?.includes(answer.status) === true) return answer;
+        failure = errorOf(name, answer);
+        if (answer.status < 500 && answer.status !== 429) throw failure;
+      } catch (error) {
+        if (error instanceof ManagementError) throw error;
+        failure = this.#noAnswer(name, error, options.signal);
+      }
+      if (attempt >= this.#options.maxTries || signal.aborted) throw failure;
+      try {
+        await delay(backoff.next(), undefined, { signal });
+      } catch {
+        throw failure;
+      }
+    }
+  }
+
+  async #once(
+    name: string,
+    method: Method,
+    where: string,
+    options: CallOptions,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const answer = await this.#pool.request({
+      method,
+      path: this.#prefix + where,
+      signal,
+      headers: {
+        authorization: this.#authorization,
+        accept: 'application/json',
+        ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(options.query === undefined ? {} : { query: options.query }),
+      ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+    });
+    const text = await answer.body.text();
+    return { status: answer.statusCode, body: parse(name, answer.statusCode, text) };
+  }
+
+  /** No answer came: whose signal ended it, or what the socket said. */
+  #noAnswer(name: string, cause: unknown, callers: AbortSignal | undefined): ManagementError {
+    callers?.throwIfAborted();
+    this.#ending.signal.throwIfAborted();
+    const timedOut = (cause as { name?: unknown } | null)?.name === 'TimeoutError';
+    const reason = timedOut
+      ? `no answer within ${this.#options.timeoutMs} ms`
+      : withoutCredentials(errorText(cause));
+    return new ManagementError('WARREN_BROKER_UNREACHABLE', name, reason);
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#running < this.#options.maxParallel) this.#running += 1;
+    else await new Promise<void>((resolve) => this.#queue.push(resolve)); // takes over the place of one that leaves
+  }
+
+  #leave(): void {
+    const next = this.#queue.shift();
+    if (next === undefined) this.#running -= 1;
+    else next();
+  }
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function parse(name: string, status: number, text: string): unknown {
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    if (status >= 400) return { reason: text.slice(0, 200) }; // a proxy's page
+    throw new ManagementError(
+      'WARREN_BROKER_BAD_ANSWER',
+      name,
+      'the answer is not JSON; is this a management API?',
+      {
+        status,
+      },
+    );
+  }
+}
+
+const codeOfStatus: Partial<Record<number, ManagementCode>> = {
+  401: 'WARREN_BROKER_UNAUTHORIZED',
+  403: 'WARREN_BROKER_FORBIDDEN',
+  404: 'WARREN_BROKER_NOT_FOUND',
+  409: 'WARREN_BROKER_CONFLICT',
+};
+
+function errorOf(name: string, { status, body }: Answer): ManagementError {
+  const { error, reason } = (typeof body === 'object' && body !== null ? body : {}) as Record<
+    string,
+    unknown
+  >;
+  const said = [reason, error].find((each) => typeof each === 'string') ?? `status ${status}`;
+  let code: ManagementCode =
+    codeOfStatus[status] ?? (status >= 500 ? 'WARREN_BROKER_FAILED' : 'WARREN_BROKER_REFUSED');
+  if (status === 400 && /inequivalent arg|PRECONDITION_FAILED/i.test(said)) code = 'WARREN_BROKER_CONFLICT';
+  return new ManagementError(code, name, withoutCredentials(said), { status });
+}
