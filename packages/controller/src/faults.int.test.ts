@@ -1,0 +1,244 @@
+import { describe, expect, test } from '@jest/globals';
+import { createCluster } from './cluster.ts';
+import { createController } from './controller.ts';
+import { addFinalizer } from './finalizers.ts';
+import { createLeaderElector } from './leader-election.ts';
+import { resources } from './object.ts';
+import type { KubernetesObject } from './object.ts';
+import { createReflector } from './reflector.ts';
+import type { ReflectorOptions } from './reflector.ts';
+import { FakeApiServer } from './testing/fake-api-server.ts';
+import type { SeenRequest } from './testing/fake-api-server.ts';
+import { eventually } from './testing/eventually.ts';
+import { watchSource } from './watch-source.ts';
+
+type ConfigMap = KubernetesObject & { data?: Record<string, string> };
+const at = (name: string) => `/api/v1/namespaces/shop/configmaps/${name}`;
+const isWatch = ({ query }: SeenRequest) => query.get('watch') === 'true';
+const isList = ({ method, path, query }: SeenRequest) =>
+  method === 'GET' && path === '/api/v1/configmaps' && query.get('watch') !== 'true';
+
+/** A reflector on an API server that does what the test wants. */
+async function setup(options: Partial<ReflectorOptions<ConfigMap>> = {}, user: Record<string, unknown> = {}) {
+  const stack = new AsyncDisposableStack();
+  const server = stack.use(await FakeApiServer.start());
+  const cluster = stack.use(
+    createCluster({ kubeConfig: server.kubeConfig(user), fieldManager: 'test', requestTimeoutMs: 1000 }),
+  );
+  const configMaps = cluster.resource<ConfigMap>(resources.configMaps);
+  const reflector = stack.use(
+    createReflector({ resource: configMaps, backoffMs: { first: 10, most: 200 }, ...options }),
+  );
+  const names = () => [...reflector.store.keys()].map((key) => key.replace('shop/', '')).sort();
+  const watching = (requests: number) =>
+    eventually(() => server.watches.size === 1 && server.count('GET', isWatch) >= requests);
+  return {
+    server,
+    cluster,
+    configMaps,
+    reflector,
+    names,
+    watching,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+describe('a reflector over real sockets', () => {
+  test('lists in pages and follows every change', async () => {
+    await using t = await setup({ pageSize: 2 });
+    for (const name of ['a', 'b', 'c', 'd', 'e']) t.server.put(at(name));
+    t.reflector.start();
+    await t.reflector.synced;
+    expect(t.names()).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect(t.server.count('GET', isList)).toBe(3);
+    await t.watching(1);
+    t.server.put(at('f'));
+    t.server.remove(at('a'));
+    await eventually(() => t.names().join('') === 'bcdef');
+  });
+
+  test('reads events whatever the pieces in which they arrive, and whatever characters they hold', async () => {
+    await using t = await setup();
+    t.reflector.start();
+    await t.watching(1);
+    const text = JSON.stringify({
+      type: 'ADDED',
+      object: {
+        metadata: { name: 'ü', namespace: 'shop', uid: 'x', resourceVersion: '900' },
+        data: { a: '🐇'.repeat(50_000) },
+      },
+    });
+    const bytes = Buffer.from(`${text}\n`);
+    const [{ response }] = [...t.server.watches] as [{ response: { write: (chunk: Buffer) => boolean } }];
+    for (let from = 0; from < bytes.length; from += 10_007) {
+      response.write(bytes.subarray(from, from + 10_007));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await eventually(() => t.reflector.store.get('shop/ü')?.data?.['a'] === '🐇'.repeat(50_000));
+  });
+
+  test('goes on where it was after its socket is cut, without listing again', async () => {
+    await using t = await setup();
+    t.reflector.start();
+    await t.watching(1);
+    for (let i = 1; i <= 5; i += 1) {
+      t.server.cutWatches();
+      t.server.put(at(`while-away-${i}`));
+      await eventually(() => t.reflector.store.size === i);
+      await t.watching(i + 1);
+    }
+    expect(t.server.count('GET', isList)).toBe(1);
+  });
+
+  test('lists again after 410, as the status of a watch and as an event in it, and finds what it missed', async () => {
+    await using t = await setup();
+    t.server.put(at('stays'));
+    t.server.put(at('goes'));
+    t.reflector.start();
+    await t.watching(1);
+    t.server.failNext(3, 'cut', isWatch);
+    t.server.cutWatches();
+    t.server.remove(at('goes'));
+    t.server.put(at('comes'));
+    t.server.compact();
+    await eventually(() => t.names().join() === 'comes,stays');
+    await eventually(() => t.server.watches.size === 1);
+    const lists = t.server.count('GET', isList);
+    t.server.sendToWatches({
+      type: 'ERROR',
+      object: { kind: 'Status', code: 410, reason: 'Expired', message: 'too old resource version' },
+    });
+    await eventually(() => t.server.count('GET', isList) === lists + 1);
+    await eventually(() => t.server.watches.size === 1);
+  });
+
+  test('notices a watch that has fallen silent and opens another', async () => {
+    await using t = await setup({ inactivityMs: 150 });
+    t.reflector.start();
+    await t.watching(1);
+    const chatter = setInterval(() => t.server.bookmark(), 40);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    clearInterval(chatter);
+    expect(t.server.count('GET', isWatch)).toBe(1);
+    await t.watching(2);
+    expect(t.server.count('GET', isList)).toBe(1);
+  });
+
+  test('survives an API server that answers 500, 429 and rubbish, and a watch that never answers', async () => {
+    await using t = await setup({ inactivityMs: 200 });
+    t.server.failNext(2, { status: 500 });
+    t.server.failNext(1, { status: 200, body: '<html>' });
+    t.server.failNext(1, { status: 429, headers: { 'retry-after': '0' } }, isWatch);
+    t.server.failNext(1, 'hang', isWatch);
+    t.server.put(at('a'));
+    t.reflector.start();
+    await t.reflector.synced;
+    await t.watching(3);
+    t.server.put(at('b'));
+    await eventually(() => t.names().join() === 'a,b');
+    t.server.sendToWatches({
+      type: 'ERROR',
+      object: { kind: 'Status', code: 500, message: 'etcd leader changed' },
+    });
+    await t.watching(4);
+    for (const { response } of t.server.watches)
+      response.write('{"type":"ADDED","object":{"metadata":{"na\n');
+    await t.watching(5);
+    t.server.put(at('c'));
+    await eventually(() => t.names().join() === 'a,b,c');
+  });
+
+  test('survives credentials that are refused for a while', async () => {
+    await using t = await setup({}, { token: 'mine' });
+    t.server.token = 'mine';
+    t.reflector.start();
+    await t.watching(1);
+    t.server.token = 'another';
+    t.server.cutWatches();
+    t.server.put(at('a'));
+    await eventually(() => t.server.count('GET', isWatch) >= 5);
+    expect(t.reflector.state).toBe('waiting');
+    t.server.token = 'mine';
+    await eventually(() => t.names().join() === 'a');
+  });
+
+  test('leaves no socket open after it is stopped, in whatever state', async () => {
+    await using t = await setup();
+    t.reflector.start();
+    await t.watching(1);
+    await t.reflector.stop();
+    await eventually(() => t.server.watches.size === 0);
+    t.server.failNext(1, 'hang', isList);
+    t.reflector.start();
+    await eventually(() => t.server.count('GET', isList) === 2);
+    await t.reflector.stop();
+    const { length } = t.server.requests;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(t.server.requests).toHaveLength(length);
+  });
+});
+
+describe('a controller on a faulty API server', () => {
+  test('gets every key right through a storm of conflicts', async () => {
+    await using t = await setup();
+    for (let i = 0; i < 20; i += 1) t.server.put(at(`m-${i}`));
+    let left = 60;
+    t.server.faults.push(({ method }) =>
+      method === 'PATCH' && (left -= 1) >= 0 ? { status: 409 } : undefined,
+    );
+    const running = new Set<string>();
+    let overlapped = false;
+    const controller = createController({
+      name: 'storm',
+      sources: [watchSource(t.reflector)],
+      workers: 8,
+      reconcile: async (key, { signal }) => {
+        overlapped ||= running.has(key);
+        running.add(key);
+        try {
+          const object = t.reflector.store.get(key);
+          if (object !== undefined) await addFinalizer(t.configMaps, object, 'test/one', { signal });
+        } finally {
+          running.delete(key);
+        }
+      },
+    });
+    await controller.start();
+    const done = () =>
+      [...t.reflector.store.list()].filter((one) => one.metadata.finalizers?.[0] === 'test/one');
+    await eventually(() => done().length === 20);
+    expect(await controller.stop()).toEqual({ clean: true });
+    expect(overlapped).toBe(false);
+    await eventually(() => t.server.watches.size === 0);
+  });
+});
+
+describe('leader election over real sockets', () => {
+  test('a leader that gets no answers any more has lost within the deadline', async () => {
+    await using t = await setup();
+    let elected: () => void = () => undefined;
+    const leads = new Promise<void>((resolve) => (elected = resolve));
+    const elector = createLeaderElector({
+      cluster: t.cluster,
+      namespace: 'ops',
+      name: 'operator',
+      identity: 'a',
+      leaseDurationMs: 3000,
+      renewDeadlineMs: 600,
+      retryPeriodMs: 100,
+    });
+    const running = elector.run({
+      signal: new AbortController().signal,
+      lead: (signal) => {
+        elected();
+        return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+      },
+    });
+    await leads;
+    expect(elector.isLeader).toBe(true);
+    t.server.faults.push(() => 'hang');
+    const begun = performance.now();
+    expect(await running).toBe('lost');
+    expect(performance.now() - begun).toBeLessThan(1500);
+  });
+});

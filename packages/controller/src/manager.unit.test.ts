@@ -1,0 +1,131 @@
+import { describe, expect, test } from '@jest/globals';
+import { createController } from './controller.ts';
+import type { ElectionEnd, LeaderElector } from './leader-election.ts';
+import { LeadershipLostError, StoppedError } from './errors.ts';
+import { createManager } from './manager.ts';
+import type { Source } from './source.ts';
+import { settle, VirtualClock } from './testing/virtual-clock.ts';
+
+function setup({ synced = Promise.resolve() }: { synced?: Promise<void> } = {}) {
+  const clock = new VirtualClock();
+  const log: string[] = [];
+  const source: Source = {
+    name: 'one',
+    start: (enqueue) => {
+      log.push('source started');
+      enqueue('a');
+    },
+    synced,
+    stop: () => {
+      log.push('source stopped');
+      return Promise.resolve();
+    },
+  };
+  const controller = createController({
+    name: 'test',
+    sources: [source],
+    clock,
+    reconcile: (key, { signal }) => {
+      log.push(`reconcile ${key}`);
+      return new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => {
+          log.push('aborted');
+          reject(signal.reason as Error);
+        });
+      });
+    },
+  });
+  /** An election that the test decides. */
+  let elect: () => void = () => undefined;
+  let end: (how: ElectionEnd) => void = () => undefined;
+  const election: LeaderElector = {
+    identity: 'me',
+    isLeader: false,
+    leader: undefined,
+    run: async ({ lead, signal }) => {
+      const elected = await Promise.race([
+        new Promise<boolean>((resolve) => (elect = () => resolve(true))),
+        new Promise<boolean>((resolve) => signal.addEventListener('abort', () => resolve(false))),
+      ]);
+      if (!elected) return 'stopped';
+      const leading = new AbortController();
+      signal.addEventListener('abort', () => leading.abort(new StoppedError('stop')));
+      let how: ElectionEnd = 'stopped';
+      end = (reason) => {
+        how = reason;
+        leading.abort(new LeadershipLostError('lost'));
+      };
+      await lead(leading.signal);
+      log.push('released');
+      return how;
+    },
+  };
+  return { clock, log, controller, election, elect: () => elect(), lose: () => end('lost') };
+}
+
+describe('the manager', () => {
+  test('on a standby lists but does not work, and is ready', async () => {
+    const t = setup();
+    const stop = new AbortController();
+    const manager = createManager({ controllers: [t.controller], election: t.election, clock: t.clock });
+    const running = manager.run(stop.signal);
+    await settle();
+    expect(t.log).toEqual(['source started']);
+    expect(manager.synced).toBe(true);
+    stop.abort();
+    await running;
+    expect(t.log).toEqual(['source started', 'source stopped']);
+    expect(t.clock.pending).toBe(0);
+  });
+
+  test('works once it leads, and releases the lease after its work has ended', async () => {
+    const t = setup();
+    const stop = new AbortController();
+    const running = createManager({
+      controllers: [t.controller],
+      election: t.election,
+      shutdownDeadlineMs: 1000,
+    }).run(stop.signal);
+    await settle();
+    t.elect();
+    await settle();
+    expect(t.log).toEqual(['source started', 'reconcile a']);
+    stop.abort();
+    await t.clock.advance(1000);
+    await running;
+    expect(t.log).toEqual(['source started', 'reconcile a', 'source stopped', 'aborted', 'released']);
+    expect(t.clock.pending).toBe(0);
+  });
+
+  test('drops everything at once when the leadership is lost, and fails', async () => {
+    const t = setup();
+    const running = createManager({ controllers: [t.controller], election: t.election }).run(
+      new AbortController().signal,
+    );
+    const failing = expect(running).rejects.toMatchObject({ code: 'WARREN_CONTROLLER_LEADERSHIP_LOST' });
+    await settle();
+    t.elect();
+    await settle();
+    t.lose();
+    await settle();
+    await failing;
+    expect(t.log).toContain('aborted');
+    expect(t.clock.pending).toBe(0);
+  });
+
+  test('fails when a source does not sync, as a standby and without an election', async () => {
+    for (const elects of [true, false]) {
+      const t = setup({ synced: new Promise(() => undefined) });
+      const manager = createManager({
+        controllers: [t.controller],
+        ...(elects ? { election: t.election } : {}),
+      });
+      const failing = expect(manager.run(new AbortController().signal)).rejects.toMatchObject({
+        code: 'WARREN_CONTROLLER_SYNC_TIMEOUT',
+      });
+      await t.clock.advance(120_000);
+      await failing;
+      expect(t.clock.pending).toBe(0);
+    }
+  });
+});
