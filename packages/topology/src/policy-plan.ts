@@ -1,0 +1,150 @@
+/**
+ * Which policies to write so that some queues get their settings: pure, for many queues at once.
+ *
+ * A queue is added to its new policy before it is taken out of its old one, so that it never is without; in between one of
+ * the two applies. A crash in between leaves it in both: the next plan takes it out of one. What the queues not in question
+ * have stays as it is, unless somebody changed one of our policies by hand: then it is put right for all of its queues.
+ */
+import { canonical } from './canonical.ts';
+import type { Membership, Policy, Settings } from './objects.ts';
+import {
+  isIntact,
+  matcherOf,
+  patternOf,
+  policyOf,
+  queuesIn,
+  readPolicyName,
+  settingsHash,
+} from './policies.ts';
+import type { PolicyStep } from './steps.ts';
+
+/** A policy holds at most so many queues: its compiled pattern must stay well under PCRE's 64 KiB. */
+export const MAX_QUEUES = 100;
+const MAX_PATTERN = 8_000;
+
+interface Shard {
+  hash: string;
+  number: number;
+  /** Undefined for one that is yet to be made. */
+  found: Policy | undefined;
+  before: ReadonlySet<string>;
+  after: Set<string>;
+  /** Undefined where no queue in question wants it, and the found policy says something else than its name promises. */
+  settings: Settings | undefined;
+  holds: (queue: string) => boolean;
+  /** Somebody changed it, and a queue in question is concerned. */
+  repair: boolean;
+}
+
+/** @param memberships what some queues are to have; a queue that is named twice gets the last */
+export function policyPlan(memberships: readonly Membership[], policies: readonly Policy[]): PolicyStep[] {
+  const shards = policies.flatMap(shardOf);
+  const wanted = new Map(memberships.map(({ queue, settings }) => [queue, settings]));
+  const homeless = new Map<string, { settings: Settings; queues: string[] }>();
+  for (const [queue, settings] of wanted) {
+    const hash = settings === undefined ? undefined : settingsHash(settings);
+    let home: Shard | undefined;
+    for (const shard of shards.filter(({ holds }) => holds(queue))) {
+      if (hash === shard.hash && home === undefined) {
+        home = shard;
+        shard.settings = settings;
+        shard.after.add(queue);
+        shard.repair ||= shard.found !== undefined && !isRight(shard.found);
+      } else {
+        shard.after.delete(queue);
+        // Its pattern is not ours: taking the queue out means writing it anew.
+        shard.repair ||= !shard.before.has(queue);
+      }
+    }
+    if (settings === undefined || hash === undefined || home !== undefined) continue;
+    const group = homeless.get(hash) ?? { settings, queues: [] };
+    group.queues.push(queue);
+    homeless.set(hash, group);
+  }
+  for (const [hash, { settings, queues }] of homeless) house(shards, hash, settings, queues.sort());
+  return [...shards.flatMap(additions), ...shards.flatMap(removals)];
+}
+
+function shardOf(policy: Policy): Shard[] {
+  const name = readPolicyName(policy.name);
+  if (name === undefined) return [];
+  const queues = queuesIn(policy.pattern);
+  return [
+    {
+      hash: name.hash,
+      number: name.shard,
+      found: policy,
+      before: queues ?? new Set(),
+      after: new Set(queues),
+      settings: settingsHash(policy.definition) === name.hash ? policy.definition : undefined,
+      holds: queues === undefined ? matcherOf(policy.pattern) : (queue) => queues.has(queue),
+      repair: false,
+    },
+  ];
+}
+
+function isRight(policy: Policy): boolean {
+  return isIntact(policy) && queuesIn(policy.pattern) !== undefined;
+}
+
+/** Fills the fullest policies first, so that the emptiest ones may run dry; then opens new ones. */
+function house(shards: Shard[], hash: string, settings: Settings, queues: string[]): void {
+  const same = shards.filter((shard) => shard.hash === hash);
+  const open = same.filter(({ found }) => found !== undefined && isRight(found));
+  open.sort((a, b) => b.after.size - a.after.size || a.number - b.number);
+  const taken = new Set(same.map(({ number }) => number));
+  for (const queue of queues) {
+    let shard = open.find((one) => hasRoomFor(one, queue));
+    if (shard === undefined) {
+      let number = 0;
+      while (taken.has(number)) number += 1;
+      taken.add(number);
+      shard = newShard(hash, number);
+      shards.push(shard);
+      open.push(shard);
+    }
+    shard.settings = settings;
+    shard.after.add(queue);
+  }
+}
+
+function newShard(hash: string, number: number): Shard {
+  return {
+    hash,
+    number,
+    found: undefined,
+    before: new Set(),
+    after: new Set(),
+    settings: undefined,
+    holds: () => false,
+    repair: false,
+  };
+}
+
+function hasRoomFor({ before, after }: Shard, queue: string): boolean {
+  // Between the two halves of a plan a policy holds what it held and what it is to hold.
+  const all = new Set([...before, ...after, queue]);
+  return after.size < MAX_QUEUES && patternOf(all).length <= MAX_PATTERN;
+}
+
+function additions(shard: Shard): PolicyStep[] {
+  const { before, after, found, settings, number, repair } = shard;
+  const grows = [...after].some((queue) => !before.has(queue));
+  if ((!grows && !(repair && after.size > 0)) || settings === undefined) return [];
+  const policy = policyOf(settings, number, new Set([...before, ...after]));
+  return found !== undefined && canonical(found) === canonical(policy) ? [] : [{ step: 'putPolicy', policy }];
+}
+
+function removals(shard: Shard): PolicyStep[] {
+  const { before, after, found, settings, number, repair } = shard;
+  if (found === undefined) return [];
+  const shrinks = [...before].some((queue) => !after.has(queue));
+  if (!shrinks && !repair) return [];
+  if (after.size === 0) return [{ step: 'deletePolicy', policy: found.name }];
+  if (!shrinks) return [];
+  if (settings === undefined) {
+    // Somebody changed its settings, and nobody who should have them is in question: only the pattern is ours to write.
+    return [{ step: 'putPolicy', policy: { ...found, pattern: patternOf(after) } }];
+  }
+  return [{ step: 'putPolicy', policy: policyOf(settings, number, after) }];
+}

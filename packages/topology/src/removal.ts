@@ -1,0 +1,70 @@
+/**
+ * A deletion, decided anew after each reading of the broker, so that it goes on from wherever it was left:
+ *
+ *   unbind  ─▶  wait until the counts are of after that  ─▶  delete, or leave what holds messages
+ *
+ *   const { steps, memberships, holding, done } = removal({ … });
+ *   apply steps in their order, then policyPlan(memberships, …); when not done, read again and decide again.
+ */
+import type { Inventory } from './inventory.ts';
+import { EVENTS_EXCHANGE, namesOf } from './names.ts';
+import type { Membership } from './objects.ts';
+import type { DeletionPolicy } from './spec.ts';
+import type { ObjectStep } from './steps.ts';
+
+/** The broker counts the messages of a quorum queue every 5 s: counts are of after an unbinding when they are so much younger. */
+export const COUNT_LAG_MS = 6_000;
+
+export interface RemovalInput {
+  namespace: string;
+  name: string;
+  deletionPolicy: DeletionPolicy;
+  found: Inventory;
+  /** What was found is at least COUNT_LAG_MS younger than the last unbinding. After a restart nobody knows: begin anew. */
+  settled: boolean;
+}
+
+export interface Removal {
+  steps: ObjectStep[];
+  /** After the steps: the deleted queues leave their policies. */
+  memberships: Membership[];
+  /** Queues that are left because they hold messages, with how many. */
+  holding: { queue: string; messages: number }[];
+  /** With these steps everything is done that the policy wants. Otherwise read and decide again. */
+  done: boolean;
+}
+
+export function removal({ namespace, name, deletionPolicy, found, settled }: RemovalInput): Removal {
+  const { queue, deadLetterQueue } = namesOf(namespace, name);
+  const nothing: Removal = { steps: [], memberships: [], holding: [], done: true };
+  if (deletionPolicy === 'Retain') return nothing;
+  const unbinding = (found.bindings.get(queue) ?? [])
+    .filter(({ source }) => source === EVENTS_EXCHANGE)
+    .map(({ source, destination, destinationType, routingKey, arguments: args }): ObjectStep => ({
+      step: 'unbind',
+      binding: { source, destination, destinationType, routingKey, arguments: args },
+    }));
+  // The queue before its wait queues and its dead letters: what still dead-letters has somewhere to go until it is gone.
+  const queues = [queue, ...(found.waitQueues.get(queue) ?? []).map((wait) => wait.name), deadLetterQueue];
+  const there = queues.flatMap((each) => found.queues.get(each) ?? []);
+  const memberships = [queue, deadLetterQueue].map((each) => ({ queue: each, settings: undefined }));
+  if (deletionPolicy === 'Delete')
+    return { ...nothing, memberships, steps: [...unbinding, ...there.map(deletion(false))] };
+  if (unbinding.length > 0) return { ...nothing, steps: unbinding, done: false };
+  if (there.length === 0) return { ...nothing, memberships };
+  if (!settled || there.some(({ messages }) => messages === undefined)) return { ...nothing, done: false };
+  const holding = there.flatMap(({ name: each, messages = 0 }) =>
+    messages > 0 ? [{ queue: each, messages }] : [],
+  );
+  if (holding.length > 0) return { ...nothing, holding };
+  return { ...nothing, memberships, steps: there.map(deletion(true)) };
+}
+
+function deletion(onlyIfEmpty: boolean): (queue: { name: string }) => ObjectStep {
+  return ({ name }) => ({ step: 'deleteQueue', queue: name, onlyIfEmpty });
+}
+
+/** `shop.loyalty.dead holds 3 messages`: for an event. */
+export function describeHolding({ queue, messages }: { queue: string; messages: number }): string {
+  return `${queue} holds ${messages} ${messages === 1 ? 'message' : 'messages'}`;
+}
