@@ -1,1 +1,60 @@
-export {};
+/** The notification service: mails to customers about what happened to them. */
+import { shopCatalogue } from '@warren/contracts';
+import { defineService, route } from '@warren/service';
+import { z } from 'zod';
+import { createAddresses } from './addresses.ts';
+import { notificationHandlers } from './consumers.ts';
+import { createMailer } from './mailer.ts';
+import { notifications } from './notifications.ts';
+
+const notification = z.object({
+  id: z.string(),
+  userId: z.string(),
+  to: z.string(),
+  subject: z.string(),
+  template: z.string(),
+  orderId: z.string().optional(),
+  sentAt: z.iso.datetime(),
+});
+
+export const notificationService = defineService({
+  name: 'notification',
+  catalogue: shopCatalogue,
+  settings: z.object({
+    SMTP_URL: z
+      .string()
+      .regex(/^smtps?:\/\//, 'must begin with smtp:// or smtps://')
+      .describe('the mail server, smtp://host:port'),
+    MAIL_FROM: z
+      .string()
+      .min(3)
+      .default('The shop <shop@warren.example>')
+      .describe('the sender of all mails'),
+  }),
+  projections: [notifications],
+  parts: (app) => {
+    const mailer = createMailer(app.settings.SMTP_URL, app.settings.MAIL_FROM);
+    const addresses = createAddresses(app.database);
+    return {
+      routes: [
+        route({
+          method: 'get',
+          path: '/notifications',
+          summary: 'The mails that a user was sent, oldest first.',
+          query: z.object({ userId: z.string().min(1).max(200) }),
+          responses: {
+            200: { description: 'The mails', schema: z.object({ notifications: z.array(notification) }) },
+          },
+          handle: async ({ query: { userId } }) => {
+            const found = await app.store.projection(notifications).find({ userId }, { sort: { sentAt: 1 } });
+            return { status: 200, body: { notifications: found } };
+          },
+        }),
+      ],
+      consumers: { notification: notificationHandlers(addresses, mailer) },
+      dispose: () => {
+        mailer.close();
+      },
+    };
+  },
+});

@@ -1,0 +1,65 @@
+/**
+ * How handlers and requests change something: through the store, with the causes of the work at hand.
+ */
+import type { Event } from '@warren/contracts';
+import type { Decider, EventStore, Inbox, Once, Outcome } from '@warren/event-store';
+import { currentCauses } from './context.ts';
+import type { DeliveryEffects } from './delivery.ts';
+import type { Logger } from './log.ts';
+
+/** Decides and appends on behalf of the running work. */
+export async function executeCommand<State, Command, E extends Event>(
+  store: EventStore,
+  decider: Decider<State, Command, E>,
+  aggregateId: string,
+  command: Command,
+  once?: Once,
+): Promise<Outcome<State>> {
+  return store.execute(decider, aggregateId, command, {
+    ...currentCauses(),
+    ...(once === undefined ? {} : { once }),
+  });
+}
+
+const defaultLeaseMs = 60_000;
+
+/** The effects of the deliveries of one subscription. */
+export function createEffects(options: {
+  readonly subscription: string;
+  readonly store: EventStore;
+  readonly inbox: Inbox;
+  readonly log: Logger;
+}): DeliveryEffects {
+  const { subscription, store, inbox, log } = options;
+  return (event, delivery) => {
+    let done = 0;
+    let before = 0;
+    const handlerName = (effect: string | undefined) =>
+      effect === undefined ? subscription : `${subscription}/${effect}`;
+    const count = (how: 'now' | 'before') => {
+      if (how === 'now') done += 1;
+      else before += 1;
+      return how;
+    };
+    return {
+      wasDuplicate: () => before > 0 && done === 0,
+      context: {
+        subscription,
+        attempt: delivery.attempt,
+        get signal() {
+          return delivery.signal;
+        },
+        log,
+        execute: async (decider, aggregateId, command, { effect } = {}) => {
+          const once = { handler: handlerName(effect), messageId: event.id };
+          const { alreadyHandled } = await executeCommand(store, decider, aggregateId, command, once);
+          count(alreadyHandled ? 'before' : 'now');
+        },
+        once: async (effect, { effect: name, leaseMs = defaultLeaseMs } = {}) => {
+          const result = await inbox.once(handlerName(name), event.id, effect, { leaseMs });
+          return count(result.done);
+        },
+      },
+    };
+  };
+}

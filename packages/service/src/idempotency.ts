@@ -1,0 +1,211 @@
+/**
+ * `Idempotency-Key` on POST: the same key with the same request has one effect and one answer.
+ *
+ * A key is claimed by inserting one document before the handler runs; its answer is written into that document after.
+ *
+ *   (none) ── insert ──▶ running ── answered below 500 ──▶ done ── TTL ──▶ (none)
+ *                          │  └──── failed with 5xx ──────▶ (none): a repeat runs at once
+ *                          └─ the process died: the lease runs out, a repeat takes over
+ *
+ * | a repeat finds | answer |
+ * |---|---|
+ * | done, the same request | the stored answer, with `Idempotency-Replayed: true` |
+ * | running | 409 with Retry-After |
+ * | another request under this key | 422 |
+ *
+ * Between the effect and the stored answer a process may die. So ids are derived from key and request
+ * ({@link derivedIds}): the repeat makes the same aggregate, finds it made, and gives the same answer.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import type { Connection, mongo } from 'mongoose';
+import { Problem, problemOf } from './problem.ts';
+import type { RequestIds, RouteResponse } from './route.ts';
+
+interface KeyDocument {
+  _id: string;
+  fingerprint: string;
+  /** Who runs it, so that only that run writes the answer. */
+  owner: string;
+  lockedUntil: Date;
+  expiresAt: Date;
+  answer?: { status: number; headers: Record<string, string>; body: string };
+}
+
+/** One request under a key. */
+export interface KeyedRequest {
+  readonly key: string;
+  /** The method and path; a key means something only within it. */
+  readonly operation: string;
+  /** What the key is bound to. */
+  readonly fingerprint: string;
+}
+
+/** Runs requests under keys. */
+export interface Idempotency {
+  init(): Promise<void>;
+  run(request: KeyedRequest, handle: (ids: RequestIds) => Promise<RouteResponse>): Promise<RouteResponse>;
+}
+
+/** Limits, in milliseconds. */
+export interface IdempotencyLimits {
+  /** How long an answer is remembered. */
+  readonly ttlMs: number;
+  /** After this a running request counts as dead. */
+  readonly leaseMs: number;
+}
+
+/** The fingerprint of a request: what must be the same under the same key. */
+export function fingerprintOf(operation: string, params: unknown, body: unknown): string {
+  return createHash('sha256')
+    .update(JSON.stringify([operation, params, body]))
+    .digest('base64url');
+}
+
+/** UUIDs (version 8) that follow from a key and its request: the first, the second, … are the same in every run. */
+export function derivedIds(service: string, request: KeyedRequest): RequestIds {
+  const id = (what: string | number) => {
+    const bytes = createHash('sha256')
+      .update(JSON.stringify([service, request.operation, request.key, request.fingerprint, what]))
+      .digest();
+    bytes[6] = ((bytes[6] as number) & 0x0f) | 0x80;
+    bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
+    const hex = bytes.toString('hex');
+    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join(
+      '-',
+    );
+  };
+  let count = 0;
+  return { commandId: id('command'), newId: () => id((count += 1)) };
+}
+
+/** Checks the header itself. @throws {Problem} 422 */
+export function readKey(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  if (/^[\x21-\x7e]{1,255}$/.test(header)) return header;
+  const message = 'must be 1 to 255 visible ASCII characters';
+  throw new Problem(422, 'invalid', `The Idempotency-Key ${message}.`, {
+    errors: [{ field: 'Idempotency-Key', pointer: '#', in: 'header', message }],
+  });
+}
+
+/** Keys in the collection `idempotency_keys` of the service's own database. */
+export function createIdempotency(
+  database: Connection,
+  service: string,
+  limits: IdempotencyLimits,
+): Idempotency {
+  const keys = () => database.collection<KeyDocument>('idempotency_keys');
+
+  async function claim(request: KeyedRequest, owner: string): Promise<KeyDocument['answer']> {
+    const _id = `${request.operation} ${request.key}`;
+    for (let tries = 0; tries < 5; tries += 1) {
+      const now = Date.now();
+      const lease = { owner, lockedUntil: new Date(now + limits.leaseMs) };
+      try {
+        await keys().insertOne({
+          _id,
+          fingerprint: request.fingerprint,
+          ...lease,
+          expiresAt: new Date(now + limits.ttlMs),
+        });
+        return undefined;
+      } catch (error) {
+        if (!isDuplicateKey(error)) throw error;
+      }
+      const found = await keys().findOne({ _id });
+      if (found === null) continue;
+      if (found.expiresAt.getTime() <= now) {
+        // The database removes it within a minute; nobody has to wait for that.
+        await keys().deleteOne({ _id, expiresAt: found.expiresAt });
+        continue;
+      }
+      if (found.fingerprint !== request.fingerprint) {
+        throw new Problem(
+          422,
+          'idempotency-key-reused',
+          'This Idempotency-Key was used for another request.',
+        );
+      }
+      if (found.answer !== undefined) return found.answer;
+      if (found.lockedUntil.getTime() > now) throw inProgress();
+      const taken = await keys().updateOne(
+        { _id, owner: found.owner, answer: { $exists: false } },
+        { $set: lease },
+      );
+      if (taken.modifiedCount === 1) return undefined;
+    }
+    throw inProgress();
+  }
+
+  async function finish(request: KeyedRequest, owner: string, response: RouteResponse): Promise<void> {
+    await keys().updateOne(
+      { _id: `${request.operation} ${request.key}`, owner },
+      {
+        $set: {
+          answer: {
+            status: response.status,
+            headers: { ...response.headers },
+            body: JSON.stringify(response.body ?? null),
+          },
+        },
+      },
+    );
+  }
+
+  return {
+    init: async () => {
+      await keys().createIndexes([{ key: { expiresAt: 1 }, expireAfterSeconds: 0, name: 'ttl' }]);
+    },
+    run: async (request, handle) => {
+      const owner = randomUUID();
+      const known = await claim(request, owner);
+      if (known !== undefined) {
+        return {
+          status: known.status,
+          headers: { ...known.headers, 'Idempotency-Replayed': 'true' },
+          body: JSON.parse(known.body) as unknown,
+        };
+      }
+      try {
+        const response = await handle(derivedIds(service, request));
+        await finish(request, owner, response);
+        return response;
+      } catch (error) {
+        const problem = problemOf(error);
+        if (problem.status >= 500) {
+          await keys()
+            .deleteOne({ _id: `${request.operation} ${request.key}`, owner })
+            .catch(() => undefined);
+          throw error;
+        }
+        const response = problemResponse(problem);
+        await finish(request, owner, response);
+        return response;
+      }
+    },
+  };
+}
+
+/** A problem as a response, so that it can be stored and repeated. */
+export function problemResponse(problem: Problem, instance?: string): RouteResponse {
+  return {
+    status: problem.status,
+    headers: { ...problem.headers, 'Content-Type': 'application/problem+json' },
+    body: problem.document(instance),
+  };
+}
+
+function inProgress(): Problem {
+  return new Problem(
+    409,
+    'idempotency-key-in-use',
+    'A request with this Idempotency-Key is being handled now.',
+    {
+      headers: { 'Retry-After': '1' },
+    },
+  );
+}
+
+function isDuplicateKey(error: unknown): error is mongo.MongoServerError {
+  return error instanceof Error && 'code' in error && error.code === 11000;
+}

@@ -1,0 +1,245 @@
+/**
+ * `startService`: one call that makes a service out of its definition.
+ *
+ * The order of the start: settings, telemetry, HTTP (so that `/livez` answers at once), then the database until it is
+ * there, the collections and indexes, the relay, the consumers. Until the database is prepared the routes answer 503.
+ * A broker or binding that is away holds nothing up: readiness says so, and everything else works.
+ */
+import { createEventStore, createInbox, createRelay } from '@warren/event-store';
+import { z } from 'zod';
+import { createDatabase, openDatabase, pingDatabase } from './database.ts';
+import type { App, ServiceDefinition } from './definition.ts';
+import { createDeliveryHandler } from './delivery.ts';
+import { createEffects, executeCommand } from './effects.ts';
+import { createHealth, healthChecks } from './health.ts';
+import type { Check } from './health.ts';
+import { createHttpApp } from './http.ts';
+import { createIdempotency } from './idempotency.ts';
+import { createLog } from './log.ts';
+import { createMetrics } from './metrics.ts';
+import { createPublishing } from './publishing.ts';
+import { startServer } from './server.ts';
+import { readSettings } from './settings.ts';
+import type { Environment } from './settings.ts';
+import { runShutdown } from './shutdown.ts';
+import type { ShutdownOutcome, ShutdownStep } from './shutdown.ts';
+import { createSubscription } from './subscription.ts';
+import { startTelemetry } from './telemetry.ts';
+import { activeTrace } from './trace-context.ts';
+
+/** The exchange of all events. */
+const exchange = 'events';
+
+/** How a service is started; all of it has defaults. */
+export interface StartOptions {
+  /** The process's own environment. */
+  readonly env?: Environment;
+  /** Whether SIGTERM and SIGINT stop the service and end the process; no. */
+  readonly signals?: boolean;
+}
+
+/** A running service. */
+export interface Service extends AsyncDisposable {
+  readonly name: string;
+  readonly url: string;
+  /** Graceful, within SHUTDOWN_DEADLINE_MS. Never rejects; a second call waits for the first. */
+  stop(): Promise<ShutdownOutcome>;
+}
+
+/**
+ * Starts a service and waits until its database is prepared.
+ *
+ * @throws {SettingsError} before anything was started
+ */
+export async function startService<Own extends z.ZodRawShape>(
+  definition: ServiceDefinition<Own>,
+  { env = process.env, signals = false }: StartOptions = {},
+): Promise<Service> {
+  const { name, catalogue } = definition;
+  const settings = readSettings(definition.settings ?? (z.object({}) as z.ZodObject<Own>), env);
+  const telemetry = await startTelemetry(name, env);
+  const log = createLog(name, settings.LOG_LEVEL);
+  const metrics = createMetrics(name);
+  const database = createDatabase();
+  const store = createEventStore({
+    connection: database,
+    catalogue,
+    source: name,
+    projections: [...(definition.projections ?? [])],
+    captureTrace: activeTrace,
+    onProjectionError: (error, commit) => {
+      log.warn({ err: error, commit: commit.id }, 'a projection is late; the relay applies it');
+    },
+  });
+  const inbox = createInbox({ connection: database });
+  const idempotency = createIdempotency(database, name, {
+    ttlMs: settings.IDEMPOTENCY_TTL_MS,
+    leaseMs: 30_000,
+  });
+  const publishing = createPublishing({ service: name, exchange, metrics, log });
+  const relay = createRelay({ store, publish: (event) => publishing.publish(event), unroutable: 'hold' });
+  metrics.watchOutbox(() => relay.backlog());
+
+  const app: App<z.infer<z.ZodObject<Own>>> = {
+    name,
+    settings,
+    log,
+    database,
+    store,
+    execute: (decider, aggregateId, command, options) =>
+      executeCommand(store, decider, aggregateId, command, options?.once).then(({ state }) => state),
+  };
+  const parts = definition.parts?.(app) ?? {};
+  if (settings.RABBITMQ_URL !== undefined) publishing.use(settings.RABBITMQ_URL);
+  const subscriptions = Object.entries(parts.consumers ?? {}).map(([subscription, handlers]) =>
+    createSubscription({
+      service: name,
+      name: subscription,
+      root: settings.SERVICE_BINDING_ROOT,
+      pollMs: settings.BINDING_POLL_MS,
+      handlerTimeoutMs: settings.HANDLER_TIMEOUT_MS,
+      handle: createDeliveryHandler({
+        subscription,
+        exchange,
+        handlers,
+        catalogue,
+        metrics,
+        log,
+        effects: createEffects({ subscription, store, inbox, log }),
+      }),
+      onBroker: (uri) => {
+        if (settings.RABBITMQ_URL === undefined) publishing.use(uri);
+      },
+      metrics,
+      log,
+    }),
+  );
+
+  let prepared = false;
+  let draining = false;
+  const ending = new AbortController();
+  const checks = (): Record<string, Check> => ({
+    mongodb: async () => {
+      await pingDatabase(database);
+      if (!prepared) throw new Error('The collections are not prepared yet.');
+    },
+    rabbitmq: () => {
+      publishing.check();
+    },
+    ...Object.fromEntries(subscriptions.map((one) => [`consumer ${one.name}`, () => one.check()])),
+  });
+
+  const before: ShutdownStep[] = [
+    { name: 'going on while load balancers notice', run: () => delay(settings.SHUTDOWN_DELAY_MS) },
+    {
+      name: 'stopping the consumers',
+      run: async (leftMs) => {
+        await Promise.all(subscriptions.map((one) => one.stop(leftMs * 0.6)));
+      },
+    },
+  ];
+  const after: ShutdownStep[] = [
+    {
+      name: 'publishing what is left',
+      run: async (leftMs) => {
+        if (prepared) await relay.drain(leftMs * 0.6);
+      },
+    },
+    { name: 'stopping the relay', run: () => relay.stop() },
+    {
+      name: 'closing the broker connections',
+      run: (leftMs) => publishing.close(Math.min(leftMs * 0.5, 5000)),
+    },
+    { name: 'closing what the service opened', run: async () => parts.dispose?.() },
+    { name: 'closing the database', run: () => database.close() },
+    { name: 'sending the last spans', run: (leftMs) => telemetry.stop(Math.min(leftMs * 0.8, 3000)) },
+  ];
+  const startDraining = () => {
+    draining = true;
+    ending.abort(new Error('The service is stopping.'));
+  };
+
+  const server = await startServer({
+    app: createHttpApp({
+      name,
+      version: '1.0.0',
+      routes: parts.routes ?? [],
+      metrics,
+      log,
+      idempotency,
+      isReady: () => prepared,
+    }),
+    port: settings.PORT,
+    host: settings.HOST,
+    health: healthChecks(createHealth(checks), () => draining),
+    graceMs: Math.max(settings.SHUTDOWN_DEADLINE_MS / 4, 50),
+    onSignal: signals ? signalled() : undefined,
+  });
+
+  /** A signal ends the process: by terminus when all went well, by the deadline when not. */
+  function signalled() {
+    let began = 0;
+    const left = () => settings.SHUTDOWN_DEADLINE_MS - (performance.now() - began);
+    const end = (outcome: ShutdownOutcome) => {
+      if (outcome.failed.length > 0) process.exitCode = 1;
+      return outcome;
+    };
+    return {
+      before: async () => {
+        began = performance.now();
+        startDraining();
+        log.info('stopping');
+        setTimeout(() => {
+          log.fatal({ deadlineMs: settings.SHUTDOWN_DEADLINE_MS }, 'the deadline of the shutdown has passed');
+          process.exit(1);
+        }, settings.SHUTDOWN_DEADLINE_MS + 500).unref();
+        end(await runShutdown(before, left(), log));
+      },
+      after: async () => {
+        const outcome = end(await runShutdown(after, left(), log));
+        log.info({ ms: Math.round(performance.now() - began) }, 'stopped');
+        // terminus would exit with 0 whatever happened.
+        if (outcome.failed.length > 0 || process.exitCode === 1) process.exit(1);
+      },
+    };
+  }
+
+  const stopAll = async (): Promise<ShutdownOutcome> => {
+    server.ignoreSignals();
+    startDraining();
+    const steps = [...before, { name: 'finishing requests', run: () => server.stop() }, ...after];
+    return runShutdown(steps, settings.SHUTDOWN_DEADLINE_MS, log);
+  };
+  let stopped: Promise<ShutdownOutcome> | undefined;
+  const service: Service = {
+    name,
+    url: server.url,
+    stop: () => (stopped ??= stopAll()),
+    [Symbol.asyncDispose]: async () => {
+      await service.stop();
+    },
+  };
+  log.info({ url: server.url }, 'listening');
+
+  try {
+    await openDatabase(database, settings.MONGODB_URL, name, log, ending.signal);
+    await store.init({ signal: ending.signal });
+    await inbox.init();
+    await idempotency.init();
+    await parts.prepare?.();
+    prepared = true;
+    relay.start();
+    for (const one of subscriptions) one.start();
+  } catch (error) {
+    // A stop during the start is no failure of the start.
+    if (!ending.signal.aborted) {
+      await service.stop();
+      throw error;
+    }
+  }
+  return service;
+}
+
+function delay(ms: number): Promise<void> {
+  return ms === 0 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,167 @@
+/**
+ * One subscription as a service lives it: waits for its binding, consumes by it, follows its changes.
+ *
+ *   waiting ── binding ──▶ consuming ── other settings ──▶ new consumer
+ *      ▲                      │  └───── other uri ───────▶ new connection and consumer
+ *      └──── binding gone ────┘
+ *
+ * A binding that becomes unusable changes nothing about what runs; the health check says what is wrong with it.
+ */
+import { connectBroker, createConsumer } from '@warren/rabbitmq';
+import type { BrokerConnection, Consumer, Delivery } from '@warren/rabbitmq';
+import { watchBinding } from './binding-watch.ts';
+import type { BindingState, BindingWatch } from './binding-watch.ts';
+import type { Binding } from './binding.ts';
+import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
+
+/** A running subscription. */
+export interface Subscription {
+  readonly name: string;
+  start(): void;
+  /** The health check: throws a sentence that says why nothing is consumed. */
+  check(): void;
+  /** Stops taking; what is in flight finishes within `deadlineMs` or goes back. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+/** What a subscription needs. */
+export interface SubscriptionOptions {
+  readonly service: string;
+  readonly name: string;
+  /** SERVICE_BINDING_ROOT */
+  readonly root: string | undefined;
+  readonly pollMs: number;
+  readonly handlerTimeoutMs: number;
+  readonly handle: (delivery: Delivery, consumer: { readonly signal: AbortSignal }) => Promise<void>;
+  readonly onBroker: (uri: string) => void;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+interface Running {
+  readonly binding: Binding;
+  readonly connection: BrokerConnection;
+  readonly consumer: Consumer;
+}
+
+/** A change of settings lets handlers finish this long before their messages go back. */
+const changeDeadlineMs = 10_000;
+
+/** Makes a subscription; it begins with `start()`. */
+export function createSubscription(options: SubscriptionOptions): Subscription {
+  const { name, log } = options;
+  let watch: BindingWatch | undefined;
+  let running: Running | undefined;
+  let trouble: string | undefined = `It waits for its binding ${name}.`;
+  let stopping = false;
+  // Changes are applied one after the other.
+  let work: Promise<void> = Promise.resolve();
+
+  function consume(binding: Binding): Running {
+    const { settings, uri } = binding;
+    const connection = connectBroker({ url: uri, name: `${options.service} consumes ${name}` });
+    const consumer = createConsumer(connection, {
+      settings,
+      handle: options.handle,
+      handlerTimeoutMs: options.handlerTimeoutMs,
+      observer: {
+        onSettled: ({ delivery, outcome, error }) => {
+          if (outcome === 'retried') options.metrics.retried(name);
+          if (outcome !== 'dead-lettered') return;
+          options.metrics.deadLettered(name, codeOf(error));
+          const messageId: unknown = delivery.properties.messageId;
+          log.error(
+            {
+              subscription: name,
+              messageId,
+              deadLetter: settings.deadLetter,
+              attempt: delivery.attempt,
+              err: error,
+            },
+            'a message was set aside',
+          );
+        },
+        onState: ({ consuming, error }) => {
+          if (error !== undefined)
+            log.warn({ err: error, subscription: name, consuming }, 'the consumer was interrupted');
+        },
+      },
+    });
+    consumer.start();
+    log.info({ subscription: name, queue: settings.queue, prefetch: settings.prefetch }, 'consuming');
+    return { binding, connection, consumer };
+  }
+
+  async function end(deadlineMs: number): Promise<void> {
+    if (running === undefined) return;
+    const { consumer, connection } = running;
+    running = undefined;
+    await consumer.stop({ deadlineMs });
+    await connection.close();
+  }
+
+  async function apply(state: BindingState): Promise<void> {
+    if (stopping) return;
+    if (state.kind === 'unusable') {
+      trouble = state.reason;
+      log.error({ subscription: name, reason: state.reason }, 'the binding cannot be used');
+      return;
+    }
+    if (state.kind === 'missing') {
+      trouble = `It waits for its binding ${name}.`;
+      log.info({ subscription: name }, 'waiting for the binding');
+      await end(changeDeadlineMs);
+      return;
+    }
+    const { binding } = state;
+    if (running?.binding.uri === binding.uri) {
+      await running.consumer.update(binding.settings, { deadlineMs: changeDeadlineMs });
+      running = { ...running, binding };
+      log.info({ subscription: name, prefetch: binding.settings.prefetch }, 'consuming by changed settings');
+    } else {
+      await end(changeDeadlineMs);
+      running = consume(binding);
+    }
+    trouble = undefined;
+    options.onBroker(binding.uri);
+  }
+
+  return {
+    name,
+    start: () => {
+      if (options.root === undefined) {
+        trouble = 'SERVICE_BINDING_ROOT is not set, so there is no binding to consume by.';
+        return;
+      }
+      watch = watchBinding(options.root, name, options.pollMs, (state) => {
+        work = work
+          .then(() => apply(state))
+          .catch((error: unknown) => {
+            trouble = 'The binding could not be applied.';
+            log.error({ err: error, subscription: name }, 'the binding could not be applied');
+          });
+      });
+    },
+    check: () => {
+      if (trouble !== undefined) throw new Error(trouble);
+      if (running === undefined) throw new Error('It is changing to another binding.');
+      if (!running.connection.isOpen) {
+        throw new Error(running.connection.lastError?.message ?? 'The broker is not connected yet.');
+      }
+      if (!running.consumer.isConsuming)
+        throw new Error(`It does not consume ${running.binding.settings.queue} yet.`);
+    },
+    stop: async (deadlineMs) => {
+      stopping = true;
+      watch?.stop();
+      await work;
+      await end(deadlineMs);
+    },
+  };
+}
+
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'UNKNOWN';
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}

@@ -1,0 +1,122 @@
+/**
+ * The immutable log of everything that was ever published, as it was published: no upcasting, nothing left out, each
+ * event once. Read it with the catalogue's upcasters.
+ */
+import type { Event } from '@warren/contracts';
+import type { App } from '@warren/service';
+
+/** An event in the log: the event, with its id as the key. */
+type LogDocument = Omit<Event, 'id'> & { _id: string; receivedAt: Date };
+
+/** What to look for; all of it must hold. */
+export interface LogQuery {
+  readonly aggregateId?: string | undefined;
+  readonly type?: string | undefined;
+  /** From this time on, or after this place in the log. */
+  readonly since?: { readonly timestamp: string; readonly afterId?: string } | undefined;
+  readonly limit: number;
+}
+
+/** The log. */
+export interface EventLog {
+  init(): Promise<void>;
+  /** Whether it was new. */
+  append(event: Event): Promise<boolean>;
+  /** In the order of their timestamps. */
+  find(query: LogQuery): Promise<Event[]>;
+  /** Completed orders and their sum, by day (UTC) and currency. */
+  salesByDay(): Promise<DaySales[]>;
+}
+
+/** One line of the sales report. */
+export interface DaySales {
+  /** `2026-01-31` */
+  readonly day: string;
+  readonly currency: string;
+  readonly orders: number;
+  readonly total: number;
+}
+
+/** The log in the collection `event_log`. */
+export function createEventLog(database: App['database']): EventLog {
+  const log = () => database.collection<LogDocument>('event_log');
+  return {
+    init: async () => {
+      await log().createIndexes([
+        { key: { timestamp: 1, _id: 1 } },
+        { key: { aggregateId: 1, timestamp: 1, _id: 1 } },
+        { key: { type: 1, timestamp: 1, _id: 1 } },
+        { key: { correlationId: 1 } },
+      ]);
+    },
+    append: async ({ id, ...event }) => {
+      try {
+        await log().insertOne({ _id: id, ...event, receivedAt: new Date() });
+        return true;
+      } catch (error) {
+        if (error instanceof Error && 'code' in error && error.code === 11000) return false;
+        throw error;
+      }
+    },
+    find: async ({ aggregateId, type, since, limit }) => {
+      const found = await log()
+        .find({
+          ...(aggregateId === undefined ? {} : { aggregateId }),
+          ...(type === undefined ? {} : { type }),
+          ...(since === undefined ? {} : sinceFilter(since)),
+        })
+        .sort({ timestamp: 1, _id: 1 })
+        .limit(limit)
+        .batchSize(limit)
+        .toArray();
+      return found.map(({ _id, receivedAt: _, ...event }) => ({ id: _id, ...event }));
+    },
+    salesByDay: async () => {
+      const rows = await log().aggregate<SalesRow>(salesPipeline).toArray();
+      return rows.map(({ _id: { day, currency }, orders, cents }) => ({
+        day,
+        currency,
+        orders,
+        total: Math.round(cents) / 100,
+      }));
+    },
+  };
+}
+
+function sinceFilter({ timestamp, afterId }: NonNullable<LogQuery['since']>) {
+  if (afterId === undefined) return { timestamp: { $gte: timestamp } };
+  return {
+    timestamp: { $gte: timestamp },
+    $or: [{ timestamp: { $gt: timestamp } }, { _id: { $gt: afterId } }],
+  };
+}
+
+interface SalesRow {
+  _id: { day: string; currency: string };
+  orders: number;
+  cents: number;
+}
+
+const completed = { $eq: ['$type', 'OrderCompleted'] };
+
+/** OrderCompleted says what was paid, OrderPlaced in which currency (euros before its version 2). */
+const salesPipeline = [
+  { $match: { type: { $in: ['OrderPlaced', 'OrderCompleted'] } } },
+  {
+    $group: {
+      _id: '$aggregateId',
+      currency: { $max: '$data.currency' },
+      at: { $max: { $cond: [completed, '$timestamp', ''] } },
+      cents: { $max: { $cond: [completed, { $multiply: ['$data.total', 100] }, 0] } },
+    },
+  },
+  { $match: { at: { $gt: '' } } },
+  {
+    $group: {
+      _id: { day: { $substrBytes: ['$at', 0, 10] }, currency: { $ifNull: ['$currency', 'EUR'] } },
+      orders: { $sum: 1 },
+      cents: { $sum: { $round: ['$cents', 0] } },
+    },
+  },
+  { $sort: { '_id.day': 1, '_id.currency': 1 } },
+];

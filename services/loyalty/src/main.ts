@@ -1,0 +1,4 @@
+import { runService } from '@warren/service';
+import { loyaltyService } from './index.ts';
+
+await runService(loyaltyService);

@@ -1,0 +1,72 @@
+/**
+ * Mails over SMTP. The Message-ID follows from the idempotency key: when a crash lets a mail go out twice, mail servers
+ * and readers see one and the same message.
+ */
+import { createHash } from 'node:crypto';
+import { createTransport } from 'nodemailer';
+import type { Address, Mail } from './mails.ts';
+
+/** Sends mails. */
+export interface Mailer {
+  /** @throws an error with `permanent: true` when the mail server refuses the mail for good (5xx). */
+  send(to: Address, mail: Mail, idempotencyKey: string): Promise<void>;
+  close(): void;
+}
+
+/** A mailer with a few connections that are kept open. */
+export function createMailer(smtpUrl: string, from: string): Mailer {
+  const transport = createTransport({
+    url: smtpUrl,
+    pool: true,
+    maxConnections: 4,
+    connectionTimeout: 5000,
+    greetingTimeout: 5000,
+    socketTimeout: 15_000,
+  });
+  return {
+    send: async (to, mail, idempotencyKey) => {
+      try {
+        await transport.sendMail({
+          from,
+          to: { name: to.name, address: to.email },
+          subject: mail.subject,
+          text: mail.text,
+          messageId: messageIdOf(idempotencyKey),
+        });
+      } catch (error) {
+        throw new MailError(error);
+      }
+    },
+    close: () => {
+      transport.close();
+    },
+  };
+}
+
+/** The Message-ID of the mail with this key. */
+export function messageIdOf(idempotencyKey: string): string {
+  return `<${createHash('sha256').update(idempotencyKey).digest('hex').slice(0, 32)}@notification.warren>`;
+}
+
+/** The mail did not go out. Code WARREN_MAIL. */
+export class MailError extends Error {
+  readonly code = 'WARREN_MAIL';
+  override readonly name = 'MailError';
+  readonly permanent: boolean;
+
+  constructor(cause: unknown) {
+    const response =
+      cause instanceof Error && 'responseCode' in cause && typeof cause.responseCode === 'number'
+        ? cause.responseCode
+        : undefined;
+    const kind =
+      cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? ` (${cause.code})` : '';
+    super(
+      response === undefined
+        ? `The mail server cannot be reached${kind}.`
+        : `The mail server answered ${response}${kind}.`,
+    );
+    // 421 and other 4xx pass; a refused login is the settings' fault and not the mail's.
+    this.permanent = response !== undefined && response >= 500 && kind !== ' (EAUTH)';
+  }
+}
