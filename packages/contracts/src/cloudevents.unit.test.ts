@@ -18,7 +18,8 @@ const anyEvent: fc.Arbitrary<Event> = fc.record(
       .date({ min: new Date(0), max: new Date('9999-12-31T23:59:59.999Z'), noInvalidDate: true })
       .map((date) => date.toISOString()),
     source: text,
-    data: fc.jsonValue(),
+    // JSON has no -0.
+    data: fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value)) as unknown),
     correlationId: text,
     causationId: text,
     traceparent: text,
