@@ -1,0 +1,39 @@
+/** Starts a process again that has ended by itself, unless that happens too often. */
+import type { ManagedProcess } from './managed-process.ts';
+
+export interface SupervisorOptions {
+  /** Restarts of one process that are too many within `withinMs`. */
+  readonly most?: number;
+  readonly withinMs?: number;
+  /** A process ended and is started again. */
+  readonly onRestart: (process: ManagedProcess, count: number) => void;
+  /** A process ended once too often; it stays down. */
+  readonly onGivenUp: (process: ManagedProcess) => void;
+}
+
+/** The handler of unexpected ends. `stop` makes it do nothing any more. */
+export function createSupervisor(options: SupervisorOptions): {
+  ended: (process: ManagedProcess) => void;
+  stop: () => void;
+} {
+  const { most = 3, withinMs = 60_000, onRestart, onGivenUp } = options;
+  const ends = new Map<string, number[]>();
+  let stopped = false;
+  return {
+    ended: (process) => {
+      if (stopped) return;
+      const now = performance.now();
+      const recent = [...(ends.get(process.name) ?? []).filter((at) => now - at < withinMs), now];
+      ends.set(process.name, recent);
+      if (recent.length > most) {
+        onGivenUp(process);
+        return;
+      }
+      onRestart(process, recent.length);
+      process.start();
+    },
+    stop: () => {
+      stopped = true;
+    },
+  };
+}
