@@ -16,7 +16,25 @@ export function backoffMs(
   return full * (0.5 + random() / 2);
 }
 
-/** Resolves after the time; rejects with the signal's reason when it aborts first. Holds no process open. */
+/** Resolves after the time; rejects when the signal aborts first. */
 export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { ref: false, ...(signal && { signal }) });
+  await sleep(ms, undefined, { ...(signal && { signal }) });
+}
+
+/** Waits for `done`, but not longer than `ms`; whether it came in time. Leaves no timer behind and never rejects. */
+export async function within(ms: number, done: Promise<unknown>, signal?: AbortSignal): Promise<boolean> {
+  const late = new AbortController();
+  const signals = signal ? AbortSignal.any([late.signal, signal]) : late.signal;
+  const outcome = await Promise.race([
+    done.then(
+      () => true,
+      () => true,
+    ),
+    pause(ms, signals).then(
+      () => false,
+      () => false,
+    ),
+  ]);
+  late.abort();
+  return outcome;
 }

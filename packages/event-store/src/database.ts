@@ -7,6 +7,7 @@
  */
 import mongoose from 'mongoose';
 import type { Connection } from 'mongoose';
+import { backoffMs, pause } from './backoff.ts';
 import { StoreClosedError } from './errors.ts';
 
 export type Db = mongoose.mongo.Db;
@@ -17,6 +18,8 @@ const DURABLE = {
   writeConcern: { w: 'majority', journal: true },
   readConcern: { level: 'majority' },
   ignoreUndefined: true,
+  // A peer that is dead without saying so must not hold an append for ever.
+  timeoutMS: 10_000,
 } as const;
 
 /** How many documents a batch of a cursor has; the driver's first batch of 101 costs a round trip per hundred commits. */
@@ -67,9 +70,15 @@ export function isDuplicateKey(error: unknown): boolean {
  * database is gone.
  */
 export function isTransient(error: unknown): boolean {
-  const { MongoNetworkError, MongoServerSelectionError, MongoWriteConcernError, MongoError } = mongoose.mongo;
+  const {
+    MongoError,
+    MongoNetworkError,
+    MongoOperationTimeoutError,
+    MongoServerSelectionError,
+    MongoWriteConcernError,
+  } = mongoose.mongo;
   if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError) return true;
-  if (error instanceof MongoWriteConcernError) return true;
+  if (error instanceof MongoOperationTimeoutError || error instanceof MongoWriteConcernError) return true;
   if (
     error instanceof MongoError &&
     (error.hasErrorLabel('RetryableWriteError') || error.hasErrorLabel('ResetPool'))
@@ -81,6 +90,37 @@ export function isTransient(error: unknown): boolean {
 
 /** From the drivers' specification of retryable errors, and WriteConcernFailed (64), ExceededTimeLimit (262). */
 const TRANSIENT_CODES = [1, 6, 7, 64, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
+
+/** Repeats `run`, which may be run twice, while only the network is in the way: for some seconds, and a try that takes longer. */
+export async function retrying<T>(run: () => Promise<T>): Promise<T> {
+  const patience = createPatience();
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isTransient(error) || !(await patience.another())) throw error;
+    }
+  }
+}
+
+/** How long to bear with a database that does not answer, from its first failure on. */
+export function createPatience(): {
+  /** Waits a little; false when it has been enough. */ another(): Promise<boolean>;
+} {
+  let since: number | undefined;
+  let tries = 0;
+  return {
+    async another() {
+      since ??= performance.now();
+      if (performance.now() - since > PATIENCE_MS) return false;
+      await pause(backoffMs(++tries, BACKOFF));
+      return true;
+    },
+  };
+}
+
+const PATIENCE_MS = 10_000;
+const BACKOFF = { initialMs: 50, maxMs: 2000 };
 
 function hasCode(error: unknown, codes: readonly number[]): boolean {
   return (

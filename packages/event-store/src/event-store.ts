@@ -9,7 +9,6 @@ import { upcastEvents } from './commit.ts';
 import type { Commit, Once, Trace } from './commit.ts';
 import { execute } from './decider.ts';
 import type { Decider, ExecuteOptions, Outcome } from './decider.ts';
-import { RebuildSupersededError } from './errors.ts';
 import { createLog } from './log.ts';
 import type { AppendOptions, Position } from './log.ts';
 import { createOutbox } from './outbox.ts';
@@ -19,7 +18,7 @@ import type { ProjectionReader } from './projection-reader.ts';
 import { createProjectionRegistry } from './projection-registry.ts';
 import type { AnyProjection, Projection } from './projection.ts';
 import { createProjector } from './projector.ts';
-import { rebuild } from './rebuild.ts';
+import { complete, rebuild } from './rebuild.ts';
 import type { RebuildOptions, RebuildProgress } from './rebuild.ts';
 
 export interface EventStoreOptions {
@@ -126,12 +125,7 @@ export function createEventStore({
         await registry.markComplete(incomplete);
         return;
       }
-      try {
-        await rebuild(parts, { ...options, names: incomplete });
-      } catch (error) {
-        // Another replica started a moment later and builds the same.
-        if (!(error instanceof RebuildSupersededError)) throw error;
-      }
+      await complete(parts, incomplete, options);
     },
 
     append: (aggregateId, expectedVersion, events, { correlationId, causationId, once }) =>

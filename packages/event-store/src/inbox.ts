@@ -15,7 +15,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { Connection } from 'mongoose';
-import { collectionOf, ensureCollection, isDuplicateKey } from './database.ts';
+import { collectionOf, ensureCollection, isDuplicateKey, retrying } from './database.ts';
 import type { Collection } from './database.ts';
 import { InboxBusyError } from './errors.ts';
 
@@ -68,14 +68,17 @@ export function createInbox({ connection, rememberMs = THIRTY_DAYS }: InboxOptio
   const rows = (): Collection<InboxDocument> => collectionOf<InboxDocument>(connection, INBOX);
   const expireAt = (): Date => new Date(Date.now() + rememberMs);
 
-  /** Undefined when the message is done; the token of the claim when it is ours now. */
+  /**
+   * Undefined when the message is done; the token when the claim is ours now. Asked again with the same token after an
+   * unknown outcome, it is ours still.
+   */
   async function claim(
     key: string,
+    token: string,
     handler: string,
     messageId: string,
     leaseMs: number,
   ): Promise<string | undefined> {
-    const token = randomUUID();
     const claimed = { state: 'claimed' as const, token, leaseMs, expireAt: expireAt() };
     try {
       // Matches no row of another token, so it inserts, or trips over the key. The database stamps the time.
@@ -126,7 +129,8 @@ export function createInbox({ connection, rememberMs = THIRTY_DAYS }: InboxOptio
 
     async once(handler, messageId, effect, { leaseMs }) {
       const key = idempotencyKey(handler, messageId);
-      const token = await claim(key, handler, messageId, leaseMs);
+      const candidate = randomUUID();
+      const token = await retrying(() => claim(key, candidate, handler, messageId, leaseMs));
       if (token === undefined) return { done: 'before' };
       using kept = keep(key, token, leaseMs);
       let result;
@@ -139,8 +143,14 @@ export function createInbox({ connection, rememberMs = THIRTY_DAYS }: InboxOptio
           .catch(() => undefined);
         throw error;
       }
-      // Done is done, also when the claim was taken over meanwhile: the effect has happened.
-      await rows().updateOne({ _id: key }, { $set: { state: 'done', expireAt: expireAt() } });
+      // Done is done, also when the claim was taken over or given back meanwhile: the effect has happened.
+      await retrying(() =>
+        rows().updateOne(
+          { _id: key },
+          { $set: { state: 'done', handler, messageId, token, expireAt: expireAt() } },
+          { upsert: true },
+        ),
+      );
       return { done: 'now', result };
     },
   };

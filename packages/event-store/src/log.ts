@@ -14,10 +14,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Catalogue, NewEvent } from '@warren/contracts';
 import type { Connection } from 'mongoose';
-import { backoffMs, pause } from './backoff.ts';
 import { commitId, toCommit } from './commit.ts';
 import type { Commit, CommitDocument, Once, Trace } from './commit.ts';
-import { collectionOf, ensureCollection, isDuplicateKey, isTransient, READ_BATCH } from './database.ts';
+import {
+  collectionOf,
+  createPatience,
+  ensureCollection,
+  isDuplicateKey,
+  isTransient,
+  READ_BATCH,
+  retrying,
+} from './database.ts';
 import type { Collection } from './database.ts';
 import {
   AlreadyHandledError,
@@ -36,6 +43,7 @@ export interface AppendOptions {
   readonly once?: Once;
 }
 
+/** A place in the order of the whole log: by aggregate, then by version. */
 export interface Position {
   readonly aggregateId: string;
   readonly to: number;
@@ -71,11 +79,10 @@ export interface LogOptions {
   readonly clock: () => Date;
 }
 
-const UNKNOWN_OUTCOME_TRIES = 8;
-const BACKOFF = { initialMs: 50, maxMs: 2000 };
-
 export function createLog({ connection, catalogue, source, captureTrace, clock }: LogOptions): Log {
   const commits = (): Collection<CommitDocument> => collectionOf<CommitDocument>(connection, COMMITS);
+  /** Where a commit of the aggregate ends, as this process knows. Commits are never changed, so it stays true. */
+  const ends = createRecent<string, number>(10_000);
 
   async function findOnce({ handler, messageId }: Once): Promise<Commit | undefined> {
     const found = await commits().findOne({ 'once.handler': handler, 'once.messageId': messageId });
@@ -91,7 +98,8 @@ export function createLog({ connection, catalogue, source, captureTrace, clock }
   }
 
   async function insert(document: CommitDocument): Promise<void> {
-    for (let tries = 1; ; tries++) {
+    const patience = createPatience();
+    for (;;) {
       try {
         // A copy, because the driver may write into what it is given, and this loop gives it again.
         await commits().insertOne({ ...document });
@@ -103,15 +111,21 @@ export function createLog({ connection, catalogue, source, captureTrace, clock }
           const reason = await retrying(() => conflict(document));
           if (found || reason instanceof AlreadyHandledError) throw reason;
           // What is in the way is not yet acknowledged by a majority, and it may be ours: ask again.
+        } else if (isTooLarge(error)) {
+          throw new AppendInvalidError(
+            `${document._id} is larger than a document may be: append it in parts`,
+            {
+              cause: error,
+            },
+          );
         } else if (!isTransient(error)) {
           throw error;
         }
-        if (tries === UNKNOWN_OUTCOME_TRIES) {
+        if (!(await patience.another())) {
           throw new AppendUnknownError(`the database did not say whether ${document._id} is stored`, {
             cause: error,
           });
         }
-        await pause(backoffMs(tries, BACKOFF));
       }
     }
   }
@@ -159,13 +173,14 @@ export function createLog({ connection, catalogue, source, captureTrace, clock }
       const commit = toCommit(document);
       for (const event of commit.events) catalogue.validate(event);
 
-      if (expectedVersion > 0 && !headIsKnown) {
+      if (expectedVersion > 0 && !headIsKnown && ends.get(aggregateId) !== expectedVersion) {
         const head = await retrying(() =>
           commits().findOne({ aggregateId, to: expectedVersion }, { projection: { _id: 1 } }),
         );
         if (!head) throw await retrying(() => conflict(document));
       }
       await insert(document);
+      ends.set(aggregateId, commit.to);
       return commit;
     },
 
@@ -174,26 +189,29 @@ export function createLog({ connection, catalogue, source, captureTrace, clock }
       const documents = await retrying(() =>
         commits().find(filter, { batchSize: READ_BATCH }).sort({ to: 1 }).toArray(),
       );
-      checkEndToEnd(aggregateId, documents);
+      checkEndToEnd(aggregateId, from, documents);
       return documents.map(toCommit);
     },
 
     async *readAll({ batchSize = READ_BATCH, after, signal } = {}) {
       let position = after;
-      for (let failures = 0; ;) {
-        const cursor = commits().find(afterPosition(position), { batchSize }).sort({ aggregateId: 1, to: 1 });
+      let patience = createPatience();
+      for (;;) {
+        const cursor = commits()
+          .find(afterPosition(position), { batchSize, timeoutMode: 'iteration' })
+          .sort({ aggregateId: 1, to: 1 });
         try {
           for await (const document of cursor) {
             signal?.throwIfAborted();
             yield toCommit(document);
             position = { aggregateId: document.aggregateId, to: document.to };
-            failures = 0;
+            patience = createPatience();
           }
           return;
         } catch (error) {
           // A cursor does not survive a failover or a long pause of its reader; the position does.
-          if (!(isTransient(error) || isLostCursor(error)) || ++failures > UNKNOWN_OUTCOME_TRIES) throw error;
-          await pause(backoffMs(failures, BACKOFF), signal);
+          if (!(isTransient(error) || isLostCursor(error)) || !(await patience.another())) throw error;
+          signal?.throwIfAborted();
         } finally {
           await cursor.close().catch(() => undefined);
         }
@@ -204,18 +222,6 @@ export function createLog({ connection, catalogue, source, captureTrace, clock }
     isEmpty: async () => (await commits().findOne({}, { projection: { _id: 1 } })) === null,
     estimate: () => commits().estimatedDocumentCount(),
   };
-}
-
-/** Runs what may be run twice until it succeeds, as long as only the network is in the way. */
-async function retrying<T>(run: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await run();
-    } catch (error) {
-      if (!isTransient(error) || tries === UNKNOWN_OUTCOME_TRIES) throw error;
-      await pause(backoffMs(tries, BACKOFF));
-    }
-  }
 }
 
 function afterPosition(position: Position | undefined): object {
@@ -229,14 +235,39 @@ function isLostCursor(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 43 || error.code === 12051);
 }
 
-function checkEndToEnd(aggregateId: string, documents: readonly CommitDocument[]): void {
+function checkEndToEnd(aggregateId: string, wanted: number, documents: readonly CommitDocument[]): void {
   let end: number | undefined;
   for (const { from, to } of documents) {
-    if (end !== undefined && from !== end + 1) {
-      throw new LogCorruptError(`${aggregateId}: version ${from} follows version ${end}`);
+    if (end === undefined ? from > wanted : from !== end + 1) {
+      throw new LogCorruptError(`${aggregateId}: version ${from} follows version ${end ?? wanted - 1}`);
     }
     end = to;
   }
+}
+
+/** By the server (BSONObjectTooLarge), or by the driver before it sends anything. */
+function isTooLarge(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return (
+    ('code' in error && error.code === 10334) ||
+    (error instanceof RangeError && /out of range/.test(error.message))
+  );
+}
+
+/** A map that forgets what was set the longest time ago. */
+function createRecent<Key, Value>(
+  limit: number,
+): { get(key: Key): Value | undefined; set(key: Key, value: Value): void } {
+  const map = new Map<Key, Value>();
+  return {
+    get: (key) => map.get(key),
+    set(key, value) {
+      map.delete(key);
+      map.set(key, value);
+      const [oldest] = map.keys();
+      if (map.size > limit && oldest !== undefined) map.delete(oldest);
+    },
+  };
 }
 
 /** Identifiers travel as headers and as keys of indexes: long enough for anybody, short enough for both. */

@@ -1,4 +1,4 @@
-/** Marks commits as published, as many with one update as are waiting; tries again until it succeeds or is stopped. */
+/** Marks commits as published, as many with one update as are waiting; tries again until it succeeds or is stopped, then once more. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { backoffMs, pause } from './backoff.ts';
 
@@ -39,16 +39,16 @@ export function createMarker({ mark, batch, signal, onMarked, onError }: MarkerO
   }
 
   async function marked(commitIds: readonly string[]): Promise<boolean> {
-    for (let failures = 0; !signal.aborted;) {
+    for (let failures = 1; ; failures++) {
       try {
         await mark(commitIds);
         return true;
       } catch (error) {
         onError(error);
-        await pause(backoffMs(++failures, BACKOFF), signal).catch(() => undefined);
+        if (signal.aborted) return false;
+        await pause(backoffMs(failures, BACKOFF), signal).catch(() => undefined);
       }
     }
-    return false;
   }
 
   return {

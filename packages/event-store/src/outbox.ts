@@ -66,6 +66,8 @@ const SWEEP = 'sweep';
 export function createOutbox(connection: Connection, projector: Projector, clock: () => Date): Outbox {
   const commits = (): Collection<CommitDocument> => collectionOf<CommitDocument>(connection, COMMITS);
   const age = (at: Date): number => clock().getTime() - at.getTime();
+  /** By another machine's clock. One that is far ahead must not hide a commit until the time has come. */
+  const isOld = (at: Date, minAgeMs: number): boolean => Math.abs(age(at)) >= minAgeMs;
 
   return {
     async pendingAggregates({ after, limit, minAgeMs }) {
@@ -77,7 +79,7 @@ export function createOutbox(connection: Connection, projector: Projector, clock
         .toArray();
       const last = found.at(-1);
       const aggregateIds = new Set(
-        found.filter(({ at }) => age(at) >= minAgeMs).map(({ aggregateId }) => aggregateId),
+        found.filter(({ at }) => isOld(at, minAgeMs)).map(({ aggregateId }) => aggregateId),
       );
       return {
         aggregateIds: [...aggregateIds],

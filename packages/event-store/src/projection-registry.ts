@@ -1,15 +1,18 @@
 /**
  * Which collection holds a projection, and which one is being built: the collection `projections`.
  *
- *     { _id: 'orders', generation: 2, collection: 'orders.2', building?: { generation: 3, collection: 'orders.3' } }
+ *     { _id: 'orders', generation: 2, collection: 'orders.2', complete: true,
+ *       building?: { generation: 3, collection: 'orders.3', builder, done, after? } }
  *
  * A rebuild swaps by changing this one document; nothing is renamed, so there is no moment in which a collection is
  * half there. The collection before stays until the next rebuild, for readers that look a moment late.
  */
+import { randomUUID } from 'node:crypto';
 import type { Connection } from 'mongoose';
 import { collectionOf, dropCollection, ensureCollection, isDuplicateKey } from './database.ts';
 import type { Collection } from './database.ts';
 import { RebuildSupersededError } from './errors.ts';
+import type { Position } from './log.ts';
 import type { AnyProjection } from './projection.ts';
 
 export interface Generation {
@@ -17,13 +20,20 @@ export interface Generation {
   readonly collection: string;
 }
 
+/** A build that is under way, or whose process died. */
+export interface Build extends Generation {
+  /** Who is at it. Whoever supersedes or continues it enters another one. */
+  readonly builder: string;
+  /** How many commits of the log are in it, and up to which place. */
+  readonly done: number;
+  readonly after?: Position;
+}
+
 export interface RegistryEntry extends Generation {
   readonly _id: string;
   /** False until the projection holds all of the log: it was added to a log that had events already. */
   readonly complete: boolean;
-  readonly building?: Generation;
-  /** The collection before, which the next rebuild drops. */
-  readonly retired?: string;
+  readonly building?: Build;
 }
 
 const REGISTRY = 'projections';
@@ -35,15 +45,28 @@ export interface ProjectionRegistry {
   load(): Promise<ReadonlyMap<string, RegistryEntry>>;
   /** They hold all of the log, which is empty. */
   markComplete(names: readonly string[]): Promise<void>;
-  /** From now on every relay applies commits to the new collection as well; supersedes a build that is under way. */
-  beginBuild(projection: AnyProjection): Promise<Generation>;
+  /**
+   * From now on every relay applies commits to the new collection as well. Supersedes a build that is under way, or
+   * with `resume` goes on where it is.
+   */
+  beginBuild(projection: AnyProjection, resume: boolean): Promise<Build>;
+  /** Says how far it is. @throws {RebuildSupersededError} when another build began since. */
+  advance(name: string, build: Build, progress: Pick<Build, 'done' | 'after'>): Promise<void>;
   /** @throws {RebuildSupersededError} when another build began since. */
-  swap(name: string, built: Generation): Promise<void>;
+  swap(name: string, build: Build): Promise<void>;
 }
 
 export function createProjectionRegistry(connection: Connection): ProjectionRegistry {
   const registry = (): Collection<RegistryEntry> => collectionOf<RegistryEntry>(connection, REGISTRY);
   const indexesOf = ({ indexes = [] }: AnyProjection): Parameters<typeof ensureCollection>[2] => [...indexes];
+
+  /** Drops what is left of earlier builds, finished or not. */
+  async function dropBefore(build: Build, name: string, current: string): Promise<void> {
+    for (const { generation, collection } of await generationsOf(connection, name)) {
+      if (generation < build.generation && collection !== current)
+        await dropCollection(connection, collection);
+    }
+  }
 
   return {
     async register(projection) {
@@ -68,46 +91,61 @@ export function createProjectionRegistry(connection: Connection): ProjectionRegi
       return new Map(entries.map((entry) => [entry._id, entry]));
     },
 
-    async beginBuild(projection) {
+    async beginBuild(projection, resume) {
+      const { name } = projection;
       for (;;) {
-        const found = await registry().findOne({ _id: projection.name });
+        const found = await registry().findOne({ _id: name });
         if (!found) {
           await this.register(projection);
           continue;
         }
-        const generation = (found.building ?? found).generation + 1;
-        const next = { generation, collection: `${projection.name}.${generation}` };
         const { building } = found;
-        // Entered first and made after: of two that begin at once only the winner may touch the new name.
+        const builder = randomUUID();
+        const generation = (building ?? found).generation + 1;
+        const build =
+          resume && building
+            ? { ...building, builder }
+            : { generation, collection: `${name}.${generation}`, builder, done: 0 };
+        // Entered first and made after: of two that begin at once only the winner may touch the new collection.
         const entered = await registry().updateOne(
-          {
-            _id: projection.name,
-            generation: found.generation,
-            'building.generation': building?.generation ?? null,
-          },
-          { $set: { building: next }, $unset: { retired: '' } },
+          { _id: name, generation: found.generation, 'building.builder': building?.builder ?? null },
+          { $set: { building: build } },
         );
         if (entered.matchedCount === 0) continue;
-        await ensureCollection(connection, next.collection, indexesOf(projection));
-        for (const leftover of [building?.collection, found.retired]) {
-          if (leftover !== undefined) await dropCollection(connection, leftover);
-        }
-        return next;
+        await ensureCollection(connection, build.collection, indexesOf(projection));
+        await dropBefore(build, name, found.collection);
+        return build;
       }
     },
 
-    async swap(name, { generation, collection }) {
-      const before = await registry().findOne({ _id: name });
-      const swapped = await registry().updateOne(
-        { _id: name, 'building.generation': generation },
-        {
-          $set: { generation, collection, complete: true, ...(before && { retired: before.collection }) },
-          $unset: { building: '' },
-        },
+    async advance(name, { builder }, { done, after }) {
+      const advanced = await registry().updateOne(
+        { _id: name, 'building.builder': builder },
+        { $set: { 'building.done': done, ...(after && { 'building.after': after }) } },
       );
-      if (swapped.matchedCount === 0) {
-        throw new RebuildSupersededError(`another process began to rebuild ${name}; its result will be used`);
-      }
+      if (advanced.matchedCount === 0) throw superseded(name);
+    },
+
+    async swap(name, { builder, generation, collection }) {
+      const swapped = await registry().updateOne(
+        { _id: name, 'building.builder': builder },
+        { $set: { generation, collection, complete: true }, $unset: { building: '' } },
+      );
+      if (swapped.matchedCount === 0) throw superseded(name);
     },
   };
+}
+
+/** The collections of a projection that exist. A projection's name has no dot, so nothing else is called so. */
+async function generationsOf(connection: Connection, name: string): Promise<Generation[]> {
+  const collections = (await connection.db?.listCollections({}, { nameOnly: true }).toArray()) ?? [];
+  return collections.flatMap(({ name: collection }) => {
+    if (collection === name) return [{ generation: 1, collection }];
+    const [, number] = new RegExp(`^${name}\\.(\\d+)$`).exec(collection) ?? [];
+    return number === undefined ? [] : [{ generation: Number(number), collection }];
+  });
+}
+
+function superseded(name: string): RebuildSupersededError {
+  return new RebuildSupersededError(`another process began to rebuild ${name}; its result will be used`);
 }

@@ -7,29 +7,31 @@
  * 3. A commit that was stored later is pending, and a relay marks it only after it has read the registry, applied the
  *    commit to every collection that is named there, and found the registry unchanged. It reads the registry after
  *    the commit, so it finds the new collection (or, after the swap, finds it as the current one).
- * Both ways may meet: documents remember what they have seen. A rebuild that dies leaves a collection that grows a
- * little and that the next rebuild drops; of two rebuilds at once the later one wins.
+ * Both ways may meet: documents remember what they have seen.
+ *
+ * A rebuild that dies leaves its place in the registry, and a collection that relays keep up to date. The next rebuild
+ * drops it and starts over, since the projection's code may be another by now; `resume` says that it is not, and
+ * goes on from the place. Of two rebuilds at once the later one wins, and the other one finds out at its next page.
  *
  * Documents are folded in memory and written in bulk, a page of commits at a time.
  */
-import type { Catalogue, Event } from '@warren/contracts';
+import type { Catalogue } from '@warren/contracts';
 import type { Connection } from 'mongoose';
-import { upcastEvents } from './commit.ts';
+import { pause } from './backoff.ts';
 import type { Commit } from './commit.ts';
-import { collectionOf } from './database.ts';
 import { RebuildSupersededError } from './errors.ts';
-import type { Log } from './log.ts';
-import { docOf, nextDocument, seenOf } from './projection.ts';
-import type { AnyProjection, ProjectionDocument } from './projection.ts';
-import type { Generation, ProjectionRegistry } from './projection-registry.ts';
-import { keysOf } from './projector.ts';
+import type { Log, Position } from './log.ts';
+import type { AnyProjection } from './projection.ts';
+import type { Build, ProjectionRegistry } from './projection-registry.ts';
 import type { Projector } from './projector.ts';
+import { writePage } from './rebuild-page.ts';
 
 export interface RebuildProgress {
   /** Commits so far. */
   readonly done: number;
   /** Commits in the log when the rebuild began, as the database estimates them. */
   readonly total: number;
+  /** Of this run, without what an earlier one did. */
   readonly ratePerSecond: number;
 }
 
@@ -38,7 +40,10 @@ export interface RebuildOptions {
   readonly signal?: AbortSignal;
   /** Which projections; all by default. */
   readonly names?: readonly string[];
+  /** Commits a page; 2000. */
   readonly pageSize?: number;
+  /** Go on where a rebuild stopped or died. Only if the code of the projections has not changed since. */
+  readonly resume?: boolean;
 }
 
 export interface RebuildParts {
@@ -51,34 +56,41 @@ export interface RebuildParts {
 }
 
 export async function rebuild(
-  { connection, catalogue, log, registry, projector, projections }: RebuildParts,
-  { onProgress, signal, names, pageSize = 2000 }: RebuildOptions = {},
+  parts: RebuildParts,
+  { onProgress, signal, names, pageSize = 2000, resume = false }: RebuildOptions = {},
 ): Promise<RebuildProgress> {
-  const wanted = projections.filter(({ name }) => names?.includes(name) ?? true);
-  const builds: { projection: AnyProjection; next: Generation }[] = [];
-  for (const projection of wanted) builds.push({ projection, next: await registry.beginBuild(projection) });
+  const { log, registry, projector, projections } = parts;
+  const builds: { projection: AnyProjection; build: Build }[] = [];
+  for (const projection of projections) {
+    if (names && !names.includes(projection.name)) continue;
+    builds.push({ projection, build: await registry.beginBuild(projection, resume) });
+  }
   // From here on this process, too, applies what it appends to both.
   await projector.refresh();
 
+  const start = furthestBack(builds.map(({ build }) => build));
   const total = await log.estimate();
   const began = performance.now();
-  let done = 0;
+  let { done } = start;
   const progress = (): RebuildProgress => ({
     done,
     total: Math.max(total, done),
-    ratePerSecond: done / Math.max(0.001, (performance.now() - began) / 1000),
+    ratePerSecond: (done - start.done) / Math.max(0.001, (performance.now() - began) / 1000),
   });
 
   const write = async (page: readonly Commit[]): Promise<void> => {
-    for (const { projection, next } of builds) {
-      await writePage({ connection, catalogue, projector }, projection, next.collection, page);
-    }
+    const last = page.at(-1);
     done += page.length;
+    for (const { projection, build } of builds) {
+      await writePage(parts, projection, build.collection, page);
+      await registry.advance(projection.name, build, { done, ...(last && { after: positionOf(last) }) });
+    }
     onProgress?.(progress());
   };
 
   let page: Commit[] = [];
-  for await (const commit of log.readAll({ batchSize: pageSize, ...(signal && { signal }) })) {
+  const scan = { batchSize: pageSize, ...(start.after && { after: start.after }), ...(signal && { signal }) };
+  for await (const commit of log.readAll(scan)) {
     page.push(commit);
     if (page.length < pageSize) continue;
     await write(page);
@@ -86,86 +98,69 @@ export async function rebuild(
     signal?.throwIfAborted();
   }
   await write(page);
-  let superseded: RebuildSupersededError | undefined;
-  for (const { projection, next } of builds) {
-    try {
-      await registry.swap(projection.name, next);
-    } catch (error) {
-      if (!(error instanceof RebuildSupersededError)) throw error;
-      superseded = error; // the others are still ours to swap
-    }
-  }
+  for (const { projection, build } of builds) await registry.swap(projection.name, build);
   await projector.refresh();
-  if (superseded) throw superseded;
   return progress();
 }
 
+/** How long a build may stand still before it is taken for dead. */
+const STALLED_MS = 5000;
+const LOOK_MS = 100;
+
 /**
- * Writes what a page of the scan says. The scan is in order per aggregate, so what a document has not seen of an
- * aggregate before this page did not concern it. Where a relay was quicker, the bulk write leaves the document alone,
- * and the guarded way does the rest.
+ * Builds projections that are new to the log, and returns when they are complete. Of several replicas that start at
+ * once one builds; the others wait while it gets on, and build in its place when it does not.
  */
-async function writePage(
-  { connection, catalogue, projector }: Pick<RebuildParts, 'connection' | 'catalogue' | 'projector'>,
-  projection: AnyProjection,
-  name: string,
-  page: readonly Commit[],
+export async function complete(
+  parts: RebuildParts,
+  names: readonly string[],
+  options: RebuildOptions = {},
 ): Promise<void> {
-  const changes = new Map<string, { commit: Commit; events: Event[] }[]>();
-  for (const commit of page) {
-    const events = upcastEvents([commit], catalogue);
-    for (const key of keysOf(projection, events)) {
-      const own = events.filter((event) => projection.key(event) === key);
-      const of = changes.get(key);
-      if (of) of.push({ commit, events: own });
-      else changes.set(key, [{ commit, events: own }]);
-    }
-  }
-  if (changes.size === 0) return;
+  const { registry, projector } = parts;
+  const missing = async (): Promise<{ names: string[]; state: string }> => {
+    const entries = await registry.load();
+    const found = names.map((name) => entries.get(name)).filter((entry) => entry?.complete === false);
+    return {
+      names: found.flatMap((entry) => (entry ? [entry._id] : [])),
+      state: JSON.stringify(found.map((entry) => [entry?.building?.builder, entry?.building?.done])),
+    };
+  };
 
-  const collection = collectionOf<ProjectionDocument>(connection, name);
-  const found = await collection
-    .find({ _id: { $in: [...changes.keys()] } }, { batchSize: changes.size + 1 })
-    .toArray();
-  const before = new Map(found.map((stored) => [stored._id, stored]));
-  const inserts: ProjectionDocument[] = [];
-  const replaces: { stored: ProjectionDocument; next: ProjectionDocument }[] = [];
-  for (const [key, commits] of changes) {
-    const stored = before.get(key);
-    let next = stored;
-    for (const { commit, events } of commits) {
-      const seen = seenOf(next, commit.aggregateId);
-      if (seen >= commit.to) continue;
-      const doc = events
-        .filter((event) => event.version > seen)
-        .reduce<object | null>((doc, event) => projection.evolve(doc as never, event), docOf(next));
-      next = nextDocument(projection, key, next, doc, {
-        aggregateId: commit.aggregateId,
-        version: commit.to,
-      });
+  const idle = JSON.stringify(names.map(() => [undefined, undefined]));
+  let found = await missing();
+  let since = found.state === idle ? -Infinity : performance.now();
+  while (found.names.length > 0) {
+    if (performance.now() - since > STALLED_MS) {
+      try {
+        await rebuild(parts, { ...options, names: found.names });
+      } catch (error) {
+        if (!(error instanceof RebuildSupersededError)) throw error;
+      }
+    } else {
+      await pause(LOOK_MS, options.signal);
     }
-    if (!next || next === stored) continue;
-    if (stored) replaces.push({ stored, next });
-    else inserts.push(next);
+    const now = await missing();
+    if (now.state !== found.state) since = performance.now();
+    found = now;
   }
+  await projector.refresh();
+}
 
-  const operations = [
-    ...inserts.map((document) => ({ insertOne: { document } })),
-    ...replaces.map(({ stored, next }) => ({
-      replaceOne: { filter: { _id: next._id, '_warren.rev': stored._warren.rev }, replacement: next },
-    })),
-  ];
-  if (operations.length === 0) return;
-  let written: number;
-  try {
-    const result = await collection.bulkWrite(operations, { ordered: false });
-    written = result.insertedCount + result.matchedCount;
-  } catch {
-    // Somebody was quicker with a document, or something is wrong; the guarded way tells which.
-    written = 0;
-  }
-  if (written === operations.length) return;
-  for (const commits of changes.values()) {
-    for (const { commit } of commits) await projector.applyTo(projection, name, commit);
-  }
+function positionOf({ aggregateId, to }: Commit): Position {
+  return { aggregateId, to };
+}
+
+/** The build that has done least: what the others have more of, they will recognise. */
+function furthestBack(builds: readonly Build[]): Pick<Build, 'done' | 'after'> {
+  const [first = { done: 0 }, ...others] = builds;
+  return others.reduce<Pick<Build, 'done' | 'after'>>(
+    (least, build) => (comparePositions(build.after, least.after) < 0 ? build : least),
+    first,
+  );
+}
+
+/** As the database orders them: by bytes. */
+function comparePositions(a: Position | undefined, b: Position | undefined): number {
+  if (!a || !b) return Number(a !== undefined) - Number(b !== undefined);
+  return Buffer.compare(Buffer.from(a.aggregateId), Buffer.from(b.aggregateId)) || a.to - b.to;
 }

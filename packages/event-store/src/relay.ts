@@ -18,7 +18,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Event } from '@warren/contracts';
-import { backoffMs, pause } from './backoff.ts';
+import { backoffMs, within } from './backoff.ts';
 import type { Backoff } from './backoff.ts';
 import type { Commit } from './commit.ts';
 import { createMarker } from './marker.ts';
@@ -66,12 +66,18 @@ export interface RelayOptions {
 
 export interface Relay extends AsyncDisposable {
   start(): void;
-  /** Looks at once: at one aggregate, or for everything that is pending. */
+  /**
+   * Looks at once: at one aggregate, or at everything that is pending, also what is held. The latter is for when the
+   * reason to hold may be gone, such as the broker being back.
+   */
   wake(aggregateId?: string): void;
   /** Waits until nothing is on its way but what is held; false when the deadline came first. */
   drain(deadlineMs: number): Promise<boolean>;
-  /** Ends all timers and reads; what is on its way is left to the next start. */
-  stop(): Promise<void>;
+  /**
+   * Publishes no more, marks what is confirmed within the deadline (2000), and leaves the rest to the next start.
+   * A stopped relay cannot be started again.
+   */
+  stop(deadlineMs?: number): Promise<void>;
   backlog(): Promise<Backlog>;
 }
 
@@ -108,11 +114,11 @@ export function createRelay({
   const stopping = new AbortController();
   const { signal } = stopping;
   let busy = 0;
+  let reading = false;
   let startedAt: number | undefined;
+  let stopped: Promise<void> | undefined;
   let unsubscribe: (() => void) | undefined;
-  let onIdle: (() => void)[] = [];
-  let sweepSoon = Promise.withResolvers<undefined>();
-  let sweepAll = false;
+  const onIdle: (() => void)[] = [];
 
   const observe = (call: () => void): void => {
     try {
@@ -148,9 +154,12 @@ export function createRelay({
     queue.add(fresh);
   }
 
-  /** Starts as many queued lanes as the window has room for. */
+  /**
+   * Starts as many queued lanes as the window has room for, with one read for all of them. What is queued while that
+   * read is under way waits for the next: the busier it is, the fewer reads a commit costs.
+   */
   function pump(): void {
-    while (startedAt !== undefined && !signal.aborted && queue.size > 0 && busy < window) {
+    if (!reading && startedAt !== undefined && !signal.aborted && queue.size > 0 && busy < window) {
       const taken = [...queue].slice(0, Math.min(batch, window - busy));
       for (const lane of taken) {
         queue.delete(lane);
@@ -158,10 +167,12 @@ export function createRelay({
         lane.again = false;
       }
       busy += taken.length;
+      reading = true;
       own(run(taken));
     }
-    if (queue.size === 0) sweepSoonIf(moreToSweep);
-    if (busy === 0 && queue.size === 0) {
+    if (queue.size > 0) return;
+    if (moreToSweep) sweepSoon.resolve(undefined);
+    if (busy === 0) {
       for (const idle of onIdle.splice(0)) idle();
     }
   }
@@ -176,9 +187,11 @@ export function createRelay({
       ));
     } catch (error) {
       failed(error);
+      reading = false;
       for (const lane of taken) settle(lane, error);
       return;
     }
+    reading = false;
     // Publishing does not wait for projections; marking does.
     const unprojected = outbox.ensureProjected(commits).then(
       (failures) => ({ failures }),
@@ -194,6 +207,7 @@ export function createRelay({
         ),
       );
     }
+    pump();
   }
 
   /** Publishes a lane's commits and marks those that are done; returns what it stumbled over. */
@@ -203,7 +217,10 @@ export function createRelay({
     publishing: for (const commit of commits) {
       for (const event of commit.events) {
         if (event.version <= lane.publishedTo) continue;
-        if (signal.aborted) return signal.reason;
+        if (signal.aborted) {
+          failure = signal.reason;
+          break publishing;
+        }
         try {
           await publish(event);
         } catch (error) {
@@ -211,6 +228,7 @@ export function createRelay({
           break publishing;
         }
         lane.publishedTo = event.version;
+        lane.failures = 0;
         observe(() => observer.published?.(event));
       }
       published.push(commit);
@@ -224,7 +242,7 @@ export function createRelay({
     const behind = outcome.failures.find(({ commit }) => commit.aggregateId === lane.aggregateId);
     failure ??= behind?.error;
     const done = behind ? published.filter(({ from }) => from < behind.commit.from) : published;
-    if (signal.aborted) return signal.reason;
+    // Also while stopping: what is marked now is not published a second time.
     await marker.add(done.map(({ id }) => id));
     return failure;
   }
@@ -248,32 +266,33 @@ export function createRelay({
     lane.timer = setTimeout(() => {
       requeue(lane);
       pump();
-    }, retryInMs).unref();
+    }, retryInMs);
     const { aggregateId, failures } = lane;
     observe(() => observer.held?.({ aggregateId, error, failures, retryInMs }));
   }
 
   function requeue(lane: Lane): void {
+    clearTimeout(lane.timer);
     lane.state = 'queued';
     queue.add(lane);
   }
 
   // --- The sweep ---
 
+  let sweepSoon = Promise.withResolvers<undefined>();
+  /** Asked for by `wake`: everything that is pending, whatever its age and whoever has the lease. */
+  let sweepAll = false;
+  /** There is a next page, to be read as soon as this one is through. */
   let moreToSweep = false;
-
-  function sweepSoonIf(wanted: boolean): void {
-    if (!wanted) return;
-    sweepSoon.resolve(undefined);
-  }
 
   async function sweep(): Promise<void> {
     let after: string | undefined;
+    let all = false;
     while (!signal.aborted) {
       try {
-        const all = sweepAll;
-        if (all) {
+        if (sweepAll) {
           sweepAll = false;
+          all = true;
           after = undefined;
         }
         if (all || (await mayISweep())) {
@@ -285,8 +304,9 @@ export function createRelay({
           after = page.next;
           const before = lanes.size;
           for (const aggregateId of page.aggregateIds) enqueue(aggregateId, { found: true });
-          // The next page follows as soon as this one is through, unless there was nothing new in it.
-          moreToSweep = after !== undefined && lanes.size > before;
+          // A page in which nothing was new is no reason to hurry.
+          moreToSweep = after !== undefined && (all || lanes.size > before);
+          all &&= after !== undefined;
           pump();
         }
       } catch (error) {
@@ -306,12 +326,8 @@ export function createRelay({
   }
 
   async function untilNextSweep(): Promise<void> {
-    const timer = new AbortController();
     const jittered = pollMs * (0.8 + Math.random() * 0.4);
-    const paused = pause(jittered, AbortSignal.any([signal, timer.signal])).catch(() => undefined);
-    await Promise.race([paused, sweepSoon.promise]);
-    timer.abort();
-    await paused;
+    await within(jittered, sweepSoon.promise, signal);
     sweepSoon = Promise.withResolvers();
     moreToSweep = false;
     if (sweepAll) sweepSoon.resolve(undefined);
@@ -319,9 +335,21 @@ export function createRelay({
 
   // --- The outside ---
 
+  async function end(deadlineMs: number): Promise<void> {
+    stopping.abort(new Error('the relay was stopped'));
+    unsubscribe?.();
+    for (const { timer } of lanes.values()) clearTimeout(timer);
+    for (const idle of onIdle.splice(0)) idle();
+    const settled = async (): Promise<void> => {
+      while (work.size > 0) await Promise.allSettled(work);
+      if (startedAt !== undefined) await outbox.sweepLease.release(holder).catch(failed);
+    };
+    await within(deadlineMs, settled());
+  }
+
   const relay: Relay = {
     start() {
-      if (startedAt !== undefined) return;
+      if (startedAt !== undefined || signal.aborted) return;
       startedAt = performance.now();
       unsubscribe = store.onAppended(({ aggregateId }) => relay.wake(aggregateId));
       own(sweep());
@@ -331,8 +359,12 @@ export function createRelay({
     wake(aggregateId) {
       if (signal.aborted) return;
       if (aggregateId === undefined) {
+        for (const lane of lanes.values()) {
+          if (lane.state === 'held') requeue(lane);
+        }
         sweepAll = true;
         sweepSoon.resolve(undefined);
+        pump();
         return;
       }
       enqueue(aggregateId);
@@ -341,29 +373,11 @@ export function createRelay({
 
     async drain(deadlineMs) {
       if (busy === 0 && queue.size === 0) return true;
-      const idle = new Promise<true>((resolve) => onIdle.push(() => resolve(true)));
-      const timer = new AbortController();
-      const late = pause(deadlineMs, timer.signal).then(
-        () => false,
-        () => false,
-      );
-      const drained = await Promise.race([idle, late]);
-      timer.abort();
-      return drained;
+      const idle = new Promise<void>((resolve) => onIdle.push(resolve));
+      return await within(deadlineMs, idle);
     },
 
-    async stop() {
-      if (signal.aborted) return;
-      stopping.abort(new Error('the relay was stopped'));
-      unsubscribe?.();
-      for (const { timer } of lanes.values()) clearTimeout(timer);
-      const idle = onIdle;
-      onIdle = [];
-      for (const done of idle) done();
-      // Publications are the publisher's to end; everything else here ends by itself and soon.
-      await Promise.race([Promise.allSettled(work), pause(2000).catch(() => undefined)]);
-      if (startedAt !== undefined) await outbox.sweepLease.release(holder).catch(failed);
-    },
+    stop: (deadlineMs = 2000) => (stopped ??= end(deadlineMs)),
 
     backlog: () => outbox.backlog(),
     [Symbol.asyncDispose]: () => relay.stop(),
