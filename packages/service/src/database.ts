@@ -33,6 +33,9 @@ export async function openDatabase(
         bufferCommands: false,
         serverSelectionTimeoutMS: 3000,
         maxPoolSize: 50,
+        // What is acknowledged is answered to a client or acknowledged to the broker: it must not be lost.
+        w: 'majority',
+        journal: true,
       });
       return;
     } catch (error) {

@@ -75,6 +75,9 @@ export function createDeliveryHandler(
       subscription,
       attempt: delivery.attempt,
     };
+    if (delivery.attempt === 1 && !delivery.redelivered) {
+      metrics.consumeDelay(subscription, (Date.now() - Date.parse(event.timestamp)) / 1000);
+    }
     await withProcessSpan(facts, event, () =>
       withContext(contextOf(event), async () => {
         const logged = { subscription, eventId: event.id, type: event.type, attempt: delivery.attempt };

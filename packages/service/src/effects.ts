@@ -1,7 +1,9 @@
 /**
  * How handlers and requests change something: through the store, with the causes of the work at hand.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Event } from '@warren/contracts';
+import { InboxBusyError } from '@warren/event-store';
 import type { Decider, EventStore, Inbox, Once, Outcome } from '@warren/event-store';
 import { currentCauses } from './context.ts';
 import type { DeliveryEffects } from './delivery.ts';
@@ -21,7 +23,10 @@ export async function executeCommand<State, Command, E extends Event>(
   });
 }
 
-const defaultLeaseMs = 60_000;
+/** Short, because a live process renews it: after this time the claim of a dead one is free. */
+const defaultLeaseMs = 10_000;
+/** A claim that is held is asked for again after this long. */
+const busyPauseMs = 500;
 
 /** The effects of the deliveries of one subscription. */
 export function createEffects(options: {
@@ -32,17 +37,17 @@ export function createEffects(options: {
 }): DeliveryEffects {
   const { subscription, store, inbox, log } = options;
   return (event, delivery) => {
-    let done = 0;
+    let effects = 0;
     let before = 0;
     const handlerName = (effect: string | undefined) =>
       effect === undefined ? subscription : `${subscription}/${effect}`;
     const count = (how: 'now' | 'before') => {
-      if (how === 'now') done += 1;
+      if (how === 'now') effects += 1;
       else before += 1;
       return how;
     };
     return {
-      wasDuplicate: () => before > 0 && done === 0,
+      wasDuplicate: () => before > 0 && effects === 0,
       context: {
         subscription,
         attempt: delivery.attempt,
@@ -56,8 +61,17 @@ export function createEffects(options: {
           count(alreadyHandled ? 'before' : 'now');
         },
         once: async (effect, { effect: name, leaseMs = defaultLeaseMs } = {}) => {
-          const result = await inbox.once(handlerName(name), event.id, effect, { leaseMs });
-          return count(result.done);
+          const run = (key: string, claim: AbortSignal) =>
+            effect(key, AbortSignal.any([claim, delivery.signal]));
+          for (;;) {
+            try {
+              const { done } = await inbox.once(handlerName(name), event.id, run, { leaseMs });
+              return count(done);
+            } catch (error) {
+              if (!(error instanceof InboxBusyError) || delivery.signal.aborted) throw error;
+              await sleep(Math.min(error.retryAfterMs, busyPauseMs), undefined, { signal: delivery.signal });
+            }
+          }
         },
       },
     };

@@ -59,3 +59,9 @@ export class TimeLimitError extends Error {
   readonly code = 'WARREN_TIME_LIMIT';
   override readonly name = 'TimeLimitError';
 }
+
+/** The stable code of an error, or its name: bounded, so that it can be a label. */
+export function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'UNKNOWN';
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
+}

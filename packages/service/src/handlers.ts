@@ -32,11 +32,15 @@ export interface HandlerContext {
   ) => Promise<void>;
   /**
    * An effect outside of the store, claimed before and marked after: not repeated once it is marked. When the process
-   * dies in between, it is tried again with the same key, so the outside has to know the key.
+   * dies in between, it is tried again with the same key, so the outside has to know the key. The signal is aborted
+   * when the delivery takes too long, or when another process has taken the claim over.
    * Answers whether the effect was done now or before.
+   *
+   * While another process holds the claim, this waits: a claim of a dead process costs no attempt, only `leaseMs`
+   * (10,000). A live one renews its claim, so a slow effect needs no longer lease.
    */
   readonly once: (
-    effect: (idempotencyKey: string) => Promise<void>,
+    effect: (idempotencyKey: string, signal: AbortSignal) => Promise<void>,
     options?: { readonly effect?: string; readonly leaseMs?: number },
   ) => Promise<'now' | 'before'>;
 }

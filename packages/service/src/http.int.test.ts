@@ -81,7 +81,7 @@ async function ask(path: string, init?: RequestInit) {
   const response = await fetch(url + path, init);
   const text = await response.text();
   const type = response.headers.get('content-type') ?? '';
-  const body = (type.includes('json') ? JSON.parse(text) : {}) as Body;
+  const body = (type.includes('json') && text !== '' ? JSON.parse(text) : {}) as Body;
   return { status: response.status, headers: response.headers, type, text, body };
 }
 
@@ -180,7 +180,7 @@ describe('the HTTP side of a service', () => {
     await ask('/things/4711');
     const metrics = await ask('/metrics');
     expect(metrics.text).toContain(
-      'http_request_duration_seconds_count{method="GET",route="/things/:id",status="200"',
+      'http_request_duration_seconds_count{service="test",method="GET",route="/things/:id",status="200"',
     );
     expect(metrics.text).not.toContain('4711');
     expect(metrics.text).toContain('process_cpu_seconds_total');

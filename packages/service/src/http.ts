@@ -130,8 +130,12 @@ function begin({ metrics, log }: HttpOptions): RequestHandler {
         (performance.now() - began) / 1000,
       );
       span.updateName(state.route === 'unmatched' ? request.method : `${request.method} ${state.route}`);
-      span.setAttributes({ 'http.response.status_code': status, 'http.route': state.route });
-      if (status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+      span.setAttribute('http.response.status_code', status);
+      if (state.route !== 'unmatched') span.setAttribute('http.route', state.route);
+      if (status >= 500) {
+        span.setAttribute('error.type', String(status));
+        span.setStatus({ code: SpanStatusCode.ERROR });
+      }
       span.end();
       const ms = Math.round(performance.now() - began);
       log.debug(
@@ -192,8 +196,13 @@ function handler(options: HttpOptions, route: Route): RequestHandler {
 
 function send(response: Response, answer: RouteResponse): void {
   response.status(answer.status).set(answer.headers ?? {});
-  if (answer.body === undefined) response.end();
-  else response.json(answer.body);
+  if (answer.body === undefined) {
+    response.end();
+    return;
+  }
+  if (!response.hasHeader('Content-Type')) response.type('application/json');
+  // As bytes: express adds a charset to texts, and JSON types have none.
+  response.send(Buffer.from(JSON.stringify(answer.body)));
 }
 
 function otherMethod(methods: readonly string[]): RequestHandler {

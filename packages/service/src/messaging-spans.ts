@@ -3,11 +3,12 @@
  * development; so the names are copied here and nowhere else).
  *
  *   request span ── append ──▶ commit (keeps the request's traceparent)
- *        └── send order.placed (PRODUCER, made by the relay, perhaps much later)
- *              └── process order.placed (CONSUMER, one for each subscription and attempt)
+ *        └── send events:order.placed (PRODUCER, made by the relay, perhaps much later)
+ *              └── process events:order.placed:shop.payment (CONSUMER, one for each subscription and attempt)
  */
 import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { Attributes, Span } from '@opentelemetry/api';
+import { codeOf } from './errors.ts';
 import { headersOf, parentContext } from './trace-context.ts';
 import type { TraceHeaders } from './trace-context.ts';
 
@@ -22,9 +23,10 @@ export interface MessageFacts {
   readonly bodySize?: number;
 }
 
-function attributes(facts: MessageFacts, operation: 'send' | 'process'): Attributes {
+function attributes(facts: MessageFacts, operation: 'send' | 'process', destination: string): Attributes {
   return {
     'messaging.system': 'rabbitmq',
+    'messaging.destination.name': destination,
     'messaging.operation.name': operation,
     'messaging.operation.type': operation,
     'messaging.rabbitmq.destination.routing_key': facts.routingKey,
@@ -37,7 +39,7 @@ function attributes(facts: MessageFacts, operation: 'send' | 'process'): Attribu
 }
 
 /**
- * Publishes within a `send <routing key>` span whose parent is the trace that the commit kept.
+ * Publishes within a `send <exchange>:<routing key>` span whose parent is the trace that the commit kept.
  * `publish` gets the headers that the message has to carry: the span's own, or the parent's when nothing is recorded.
  */
 export function withSendSpan(
@@ -46,34 +48,31 @@ export function withSendSpan(
   publish: (headers: TraceHeaders) => Promise<void>,
 ): Promise<void> {
   const parentCtx = parentContext(parent);
+  const destination = `${facts.exchange}:${facts.routingKey}`;
   const span = tracer().startSpan(
-    `send ${facts.routingKey}`,
-    {
-      kind: SpanKind.PRODUCER,
-      attributes: {
-        ...attributes(facts, 'send'),
-        'messaging.destination.name': `${facts.exchange}:${facts.routingKey}`,
-      },
-    },
+    `send ${destination}`,
+    { kind: SpanKind.PRODUCER, attributes: attributes(facts, 'send', destination) },
     parentCtx,
   );
   return run(span, parentCtx, () => publish(headersOf(span.spanContext())));
 }
 
-/** Handles one delivery within a `process <routing key>` span whose parent is the message's trace. */
+/** Handles one delivery within a `process <exchange>:<routing key>:<queue>` span whose parent is the message's trace. */
 export function withProcessSpan<T>(
   facts: MessageFacts & { readonly queue: string; readonly subscription: string; readonly attempt: number },
   parent: TraceHeaders,
   work: (span: Span) => Promise<T>,
 ): Promise<T> {
   const parentCtx = parentContext(parent);
+  const destination = `${facts.exchange}:${facts.routingKey}:${facts.queue}`;
+  const created = trace.getSpanContext(parentCtx);
   const span = tracer().startSpan(
-    `process ${facts.routingKey}`,
+    `process ${destination}`,
     {
       kind: SpanKind.CONSUMER,
+      links: created === undefined ? [] : [{ context: created }],
       attributes: {
-        ...attributes(facts, 'process'),
-        'messaging.destination.name': `${facts.exchange}:${facts.routingKey}:${facts.queue}`,
+        ...attributes(facts, 'process', destination),
         'messaging.destination.subscription.name': facts.subscription,
         'warren.attempt': facts.attempt,
       },
@@ -100,7 +99,7 @@ async function run<T>(
 
 /** Marks a span as failed, with the error's stable code as its type. */
 export function fail(span: Span, error: unknown): void {
-  const type = error instanceof Error ? ('code' in error ? String(error.code) : error.name) : 'unknown';
+  const type = codeOf(error);
   span.setAttribute('error.type', type);
   span.setStatus({ code: SpanStatusCode.ERROR, message: type });
 }

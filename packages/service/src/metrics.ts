@@ -5,13 +5,19 @@
  * |---|---|
  * | http_request_duration_seconds | method, route, status |
  * | warren_events_published_total | type, outcome: published, failed |
+ * | warren_event_publish_delay_seconds | |
+ * | warren_outbox_backlog, warren_outbox_oldest_age_seconds | |
+ * | warren_relay_held_total | code |
  * | warren_events_consumed_total | subscription, type, outcome: handled, duplicate, ignored, failed, rejected |
  * | warren_event_consume_duration_seconds | subscription, type |
+ * | warren_event_consume_delay_seconds | subscription |
+ * | warren_consumer_up, warren_consumer_running | subscription |
  * | warren_consumer_retries_total | subscription |
  * | warren_dead_letters_total | subscription, code |
- * | warren_outbox_backlog, warren_outbox_oldest_age_seconds | |
+ * | warren_projection_failures_total | |
+ * | warren_rebuild_commits_done, warren_rebuild_commits_expected, warren_rebuild_commits_per_second | |
  *
- * plus prom-client's default metrics of the process.
+ * plus prom-client's default metrics of the process. Every one has the label `service`. README.md says what each means.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { withTimeLimit } from './time-limit.ts';
@@ -23,9 +29,19 @@ export type ConsumeOutcome = 'handled' | 'duplicate' | 'ignored' | 'failed' | 'r
 export interface Metrics {
   request(labels: { method: string; route: string; status: number }, seconds: number): void;
   published(type: string, outcome: 'published' | 'failed'): void;
+  /** How long after its append an event was confirmed by the broker. */
+  publishDelay(seconds: number): void;
+  /** An aggregate could not go on to be published. */
+  relayHeld(code: string): void;
   consumed(labels: { subscription: string; type: string; outcome: ConsumeOutcome }, seconds: number): void;
+  /** How long after its append the first delivery of an event was begun. */
+  consumeDelay(subscription: string, seconds: number): void;
   retried(subscription: string): void;
   deadLettered(subscription: string, code: string): void;
+  projectionFailed(): void;
+  rebuilding(progress: { done: number; total: number; ratePerSecond: number }): void;
+  /** What the consumer gauges ask when they are scraped. */
+  watchConsumers(consumers: () => readonly { subscription: string; up: boolean; running: number }[]): void;
   /** What the outbox gauges ask when they are scraped. */
   watchOutbox(backlog: () => Promise<{ count: number; oldestAgeMs: number }>): void;
   /** The page that Prometheus reads. */
@@ -33,6 +49,7 @@ export interface Metrics {
 }
 
 const scrapeLimitMs = 1000;
+const delayBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600];
 
 /** Metrics in a registry of their own, so that several services can live in one process. */
 export function createMetrics(service: string, registry = new Registry()): Metrics {
@@ -52,6 +69,18 @@ export function createMetrics(service: string, registry = new Registry()): Metri
     labelNames: ['type', 'outcome'],
     registers,
   });
+  const publishDelay = new Histogram({
+    name: 'warren_event_publish_delay_seconds',
+    help: 'Time from the append of an event to its confirm by the broker.',
+    buckets: delayBuckets,
+    registers,
+  });
+  const relayHeld = new Counter({
+    name: 'warren_relay_held_total',
+    help: 'Times that the relay could not go on with an aggregate, by the code of the error.',
+    labelNames: ['code'],
+    registers,
+  });
   const consumed = new Counter({
     name: 'warren_events_consumed_total',
     help: 'Deliveries handled, by how it ended.',
@@ -63,6 +92,13 @@ export function createMetrics(service: string, registry = new Registry()): Metri
     help: 'Time to handle one delivery.',
     labelNames: ['subscription', 'type'],
     buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  });
+  const consumeDelay = new Histogram({
+    name: 'warren_event_consume_delay_seconds',
+    help: 'Time from the append of an event to the beginning of its first delivery.',
+    labelNames: ['subscription'],
+    buckets: delayBuckets,
     registers,
   });
   const retries = new Counter({
@@ -77,6 +113,12 @@ export function createMetrics(service: string, registry = new Registry()): Metri
     labelNames: ['subscription', 'code'],
     registers,
   });
+  const projectionFailures = new Counter({
+    name: 'warren_projection_failures_total',
+    help: 'Commits that a projection did not take right after their append; the relay tries again.',
+    registers,
+  });
+  const rebuild = createRebuildGauges(registers);
 
   return {
     request: (labels, seconds) => {
@@ -84,6 +126,22 @@ export function createMetrics(service: string, registry = new Registry()): Metri
     },
     published: (type, outcome) => {
       published.inc({ type, outcome });
+    },
+    publishDelay: (seconds) => {
+      publishDelay.observe(Math.max(0, seconds));
+    },
+    relayHeld: (code) => {
+      relayHeld.inc({ code });
+    },
+    projectionFailed: () => {
+      projectionFailures.inc();
+    },
+    rebuilding: rebuild,
+    watchConsumers: (consumers) => {
+      watchConsumers(registry, consumers);
+    },
+    consumeDelay: (subscription, seconds) => {
+      consumeDelay.observe({ subscription }, Math.max(0, seconds));
     },
     consumed: (labels, seconds) => {
       consumed.inc(labels);
@@ -102,29 +160,55 @@ export function createMetrics(service: string, registry = new Registry()): Metri
   };
 }
 
-function watchOutbox(
-  registry: Registry,
-  backlog: () => Promise<{ count: number; oldestAgeMs: number }>,
-): void {
-  const oldest = new Gauge({
-    name: 'warren_outbox_oldest_age_seconds',
-    help: 'Age of the oldest commit that is not published yet.',
-    registers: [registry],
-  });
-  new Gauge({
-    name: 'warren_outbox_backlog',
-    help: 'Commits that are not published yet.',
-    registers: [registry],
-    async collect() {
-      try {
-        const { count, oldestAgeMs } = await withTimeLimit('The outbox backlog', scrapeLimitMs, backlog);
-        this.set(count);
-        oldest.set(oldestAgeMs / 1000);
-      } catch {
+function createRebuildGauges(registers: Registry[]): Metrics['rebuilding'] {
+  const gauge = (name: string, help: string) =>
+    new Gauge({ name: `warren_rebuild_commits_${name}`, help, registers });
+  const done = gauge('done', 'Commits that the rebuild of projections has read.');
+  const expected = gauge('expected', 'Commits in the log when the rebuild of projections began.');
+  const rate = gauge('per_second', 'Commits a second of the rebuild of projections.');
+  return (progress) => {
+    done.set(progress.done);
+    expected.set(progress.total);
+    rate.set(progress.ratePerSecond);
+  };
+}
+
+function watchConsumers(registry: Registry, consumers: Parameters<Metrics['watchConsumers']>[0]): void {
+  const gauge = (name: string, help: string, value: (one: ReturnType<typeof consumers>[number]) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['subscription'],
+      registers: [registry],
+      collect() {
+        for (const one of consumers()) this.set({ subscription: one.subscription }, value(one));
+      },
+    });
+  gauge('warren_consumer_up', 'Whether the subscription is being consumed.', ({ up }) => (up ? 1 : 0));
+  gauge('warren_consumer_running', 'Handlers that run now.', ({ running }) => running);
+}
+
+function watchOutbox(registry: Registry, backlog: Parameters<Metrics['watchOutbox']>[0]): void {
+  // Each gauge collects for itself, since prom-client reads them all at once; the question is asked once.
+  let asked: ReturnType<typeof backlog> | undefined;
+  const ask = () =>
+    (asked ??= withTimeLimit('The outbox backlog', scrapeLimitMs, backlog).finally(
+      () => (asked = undefined),
+    ));
+  const gauge = (name: string, help: string, value: (found: Awaited<ReturnType<typeof backlog>>) => number) =>
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      async collect() {
         // A statistic that is missing is not a zero.
-        this.set(Number.NaN);
-        oldest.set(Number.NaN);
-      }
-    },
-  });
+        this.set(await ask().then(value, () => Number.NaN));
+      },
+    });
+  gauge('warren_outbox_backlog', 'Commits that are not published yet.', ({ count }) => count);
+  gauge(
+    'warren_outbox_oldest_age_seconds',
+    'Age of the oldest commit that is not published yet.',
+    ({ oldestAgeMs }) => oldestAgeMs / 1000,
+  );
 }

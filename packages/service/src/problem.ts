@@ -162,7 +162,7 @@ function unavailable(error: unknown): Problem | undefined {
   if (!(error instanceof Error)) return undefined;
   const code = 'code' in error ? error.code : undefined;
   const away =
-    /^Mongo(?:ose)?(?:Network|ServerSelection|NotConnected|PoolCleared|WaitQueueTimeout|TopologyClosed)/.test(
+    /^Mongo(?:ose)?(?:Network|ServerSelection|NotConnected|PoolCleared|WaitQueueTimeout|OperationTimeout|TopologyClosed)/.test(
       error.name,
     ) || storeCodes.has(code);
   if (!away) return undefined;

@@ -77,6 +77,7 @@ export function createPublishing(options: {
           await publisher.publish({ routingKey, content, properties });
         });
         metrics.published(event.type, 'published');
+        metrics.publishDelay((Date.now() - Date.parse(event.timestamp)) / 1000);
         // `npm start` tells the story of an order from this line and `event consumed`.
         log.debug(
           {

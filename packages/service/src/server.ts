@@ -2,7 +2,7 @@
  * The HTTP server under terminus: health paths, signals, and an end that lets requests finish.
  */
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createTerminus } from '@godaddy/terminus';
 import type { HealthCheckMap } from '@godaddy/terminus';
@@ -48,6 +48,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ...(options.onSignal === undefined
       ? {}
       : { beforeShutdown: options.onSignal.before, onSignal: options.onSignal.after }),
+  });
+  // terminus compares whole URLs: `/readyz?verbose` is `/readyz` all the same.
+  server.prependListener('request', (request: IncomingMessage) => {
+    const [path = '', query] = request.url?.split('?', 2) ?? [];
+    if (query !== undefined && path in options.health) request.url = path;
   });
   const ignoreSignals = () => {
     for (const signal of signals) {

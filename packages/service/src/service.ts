@@ -18,6 +18,7 @@ import { createIdempotency } from './idempotency.ts';
 import { createLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { createPublishing } from './publishing.ts';
+import { createRelayObserver } from './relay-observer.ts';
 import { startServer } from './server.ts';
 import { readSettings } from './settings.ts';
 import type { Environment } from './settings.ts';
@@ -68,6 +69,7 @@ export async function startService<Own extends z.ZodRawShape>(
     projections: [...(definition.projections ?? [])],
     captureTrace: activeTrace,
     onProjectionError: (error, commit) => {
+      metrics.projectionFailed();
       log.warn({ err: error, commit: commit.id }, 'a projection is late; the relay applies it');
     },
   });
@@ -77,7 +79,12 @@ export async function startService<Own extends z.ZodRawShape>(
     leaseMs: 30_000,
   });
   const publishing = createPublishing({ service: name, exchange, metrics, log });
-  const relay = createRelay({ store, publish: (event) => publishing.publish(event), unroutable: 'hold' });
+  const relay = createRelay({
+    store,
+    publish: (event) => publishing.publish(event),
+    unroutable: 'hold',
+    observer: createRelayObserver(metrics, log),
+  });
   metrics.watchOutbox(() => relay.backlog());
 
   const app: App<z.infer<z.ZodObject<Own>>> = {
@@ -91,6 +98,14 @@ export async function startService<Own extends z.ZodRawShape>(
   };
   const parts = definition.parts?.(app) ?? {};
   if (settings.RABBITMQ_URL !== undefined) publishing.use(settings.RABBITMQ_URL);
+  /** Without RABBITMQ_URL, the broker of the first subscription that has one, in the order of the definition. */
+  const brokers = new Map<string, string>();
+  const followFirst = (subscription: string, uri: string) => {
+    if (settings.RABBITMQ_URL !== undefined) return;
+    brokers.set(subscription, uri);
+    const first = Object.keys(parts.consumers ?? {}).find((name) => brokers.has(name));
+    if (first !== undefined) publishing.use(brokers.get(first) ?? uri);
+  };
   const subscriptions = Object.entries(parts.consumers ?? {}).map(([subscription, handlers]) =>
     createSubscription({
       service: name,
@@ -107,13 +122,13 @@ export async function startService<Own extends z.ZodRawShape>(
         log,
         effects: createEffects({ subscription, store, inbox, log }),
       }),
-      onBroker: (uri) => {
-        if (settings.RABBITMQ_URL === undefined) publishing.use(uri);
-      },
+      onBroker: followFirst,
       metrics,
       log,
     }),
   );
+
+  metrics.watchConsumers(() => subscriptions.map((one) => ({ subscription: one.name, ...one.status() })));
 
   let prepared = false;
   let draining = false;
@@ -223,7 +238,13 @@ export async function startService<Own extends z.ZodRawShape>(
 
   try {
     await openDatabase(database, settings.MONGODB_URL, name, log, ending.signal);
-    await store.init({ signal: ending.signal });
+    await store.init({
+      signal: ending.signal,
+      onProgress: (progress) => {
+        metrics.rebuilding(progress);
+        log.info({ ...progress }, 'rebuilding read models');
+      },
+    });
     await inbox.init();
     await idempotency.init();
     await parts.prepare?.();

@@ -12,6 +12,7 @@ import type { BrokerConnection, Consumer, Delivery } from '@warren/rabbitmq';
 import { watchBinding } from './binding-watch.ts';
 import type { BindingState, BindingWatch } from './binding-watch.ts';
 import type { Binding } from './binding.ts';
+import { codeOf } from './errors.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -21,6 +22,8 @@ export interface Subscription {
   start(): void;
   /** The health check: throws a sentence that says why nothing is consumed. */
   check(): void;
+  /** Whether it consumes now, and how many handlers run. */
+  status(): { readonly up: boolean; readonly running: number };
   /** Stops taking; what is in flight finishes within `deadlineMs` or goes back. */
   stop(deadlineMs: number): Promise<void>;
 }
@@ -34,7 +37,8 @@ export interface SubscriptionOptions {
   readonly pollMs: number;
   readonly handlerTimeoutMs: number;
   readonly handle: (delivery: Delivery, consumer: { readonly signal: AbortSignal }) => Promise<void>;
-  readonly onBroker: (uri: string) => void;
+  /** Told where the broker of the subscription is. */
+  readonly onBroker: (subscription: string, uri: string) => void;
   readonly metrics: Metrics;
   readonly log: Logger;
 }
@@ -124,7 +128,7 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
       running = consume(binding);
     }
     trouble = undefined;
-    options.onBroker(binding.uri);
+    options.onBroker(name, binding.uri);
   }
 
   return {
@@ -152,6 +156,10 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
       if (!running.consumer.isConsuming)
         throw new Error(`It does not consume ${running.binding.settings.queue} yet.`);
     },
+    status: () => ({
+      up: running?.consumer.isConsuming === true,
+      running: running?.consumer.running ?? 0,
+    }),
     stop: async (deadlineMs) => {
       stopping = true;
       watch?.stop();
@@ -159,9 +167,4 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
       await end(deadlineMs);
     },
   };
-}
-
-function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'UNKNOWN';
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }

@@ -1,9 +1,10 @@
 /**
  * OpenTelemetry: one SDK a process, started when `OTEL_EXPORTER_OTLP_ENDPOINT` is set and not loaded otherwise.
  *
- * Spans come from this package alone (see messaging-spans.ts and http-spans.ts). The instrumentations that patch
+ * Spans come from this package alone (see messaging-spans.ts and http.ts). The instrumentations that patch
  * libraries stay out: the one for amqplib still writes names of an older semantic convention.
  */
+import { context, propagation, trace } from '@opentelemetry/api';
 import type { Environment } from './settings.ts';
 import { withTimeLimit } from './time-limit.ts';
 
@@ -35,6 +36,10 @@ export async function startTelemetry(serviceName: string, env: Environment): Pro
       running = undefined;
       // A collector that is away must not fail or hold up a stop.
       await withTimeLimit('Sending the last spans', deadlineMs, () => sdk.shutdown()).catch(() => undefined);
+      // The next start registers its own.
+      trace.disable();
+      context.disable();
+      propagation.disable();
     },
   };
   running = telemetry;
