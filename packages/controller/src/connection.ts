@@ -77,13 +77,17 @@ export class ApiConnection {
     await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
   }
 
+  #isClosed(): boolean {
+    return this.#closed;
+  }
+
   async #look(): Promise<Access> {
     const failed = (why: string) =>
       new CredentialsError(`the credentials for the API server could not be obtained: ${why}`, {
         status: 0,
         request: 'credentials',
       });
-    if (this.#closed) throw failed('the cluster client is closed');
+    if (this.#isClosed()) throw failed('the cluster client is closed');
     const cluster = this.#config.getCurrentCluster();
     if (cluster === null) throw failed('the kubeconfig has no current cluster');
     const options: RequestOptions = {};
@@ -96,6 +100,7 @@ export class ApiConnection {
       }
       const token = await this.#tokenFromFile();
       if (token !== undefined) headers['Authorization'] = `Bearer ${token}`;
+      if (this.#isClosed()) throw new Error('closed meanwhile');
       const { requests, watches } = this.#poolsFor(cluster.proxyUrl, options);
       const server = new URL(cluster.server);
       return {

@@ -3,7 +3,7 @@
  *
  * Recording is free: `event` returns at once, never throws, and makes no request while nothing changes.
  * - The same thing said again (object, type, reason, action, message) is counted, not written; every `seriesEveryMs` (10
- *   min) at most, one request brings the count of the series up to date.
+ *   min) at most, one request brings the count of the series up to date. After so long a silence it is news again.
  * - One object can say 25 different things at once and then one every 5 minutes; the rest is dropped.
  * - All objects together can say 300 at once and then 10 a second; what is more waits, 1,000 at most.
  * What cannot be written is logged and forgotten: an event is a courtesy.
@@ -61,6 +61,8 @@ interface Series {
   /** How much of the count the API server knows. */
   writtenCount: number;
   lastAt: Date;
+  /** On the monotonic clock. */
+  saidAt: number;
   writtenAt: number;
   /** Of the Event object, once there is one. */
   name: string | undefined;
@@ -107,12 +109,15 @@ class Recorder implements EventRecorder {
     const { uid = '', name, namespace = '' } = regarding.metadata;
     const object = `${uid}/${namespace}/${name}`;
     const key = [object, event.type, event.reason, event.action ?? '', event.message].join('\0');
+    const now = this.#clock.now();
     const known = this.#series.get(key);
-    if (known !== undefined) {
-      this.#series.delete(key);
+    // Set again below: the map is in the order of speaking.
+    this.#series.delete(key);
+    if (known !== undefined && (known.queued || now - known.saidAt < this.#everyMs)) {
       this.#series.set(key, known);
       known.count += 1;
       known.lastAt = this.#clock.date();
+      known.saidAt = now;
       this.#options.observer?.dropped('aggregated');
       this.#sweepLater();
       return;
@@ -127,7 +132,8 @@ class Recorder implements EventRecorder {
       count: 1,
       writtenCount: 0,
       lastAt: this.#clock.date(),
-      writtenAt: this.#clock.now(),
+      saidAt: now,
+      writtenAt: now,
       name: undefined,
       queued: false,
     };

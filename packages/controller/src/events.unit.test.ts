@@ -84,6 +84,20 @@ describe('the event recorder', () => {
     await t.recorder.stop();
   });
 
+  test('tells at once what is said again after a silence', async () => {
+    const t = setup();
+    for (let i = 0; i < 5; i += 1) t.recorder.event(t.object(), t.warning('It is broken.'));
+    await t.clock.advance(700_000);
+    expect(t.created).toHaveLength(1);
+    t.recorder.event(t.object(), t.warning('It is broken.'));
+    await t.clock.advance(1);
+    expect(t.created).toHaveLength(2);
+    expect(t.created[1]).not.toHaveProperty('series');
+    expect(t.created[1]?.metadata.name).not.toBe(t.created[0]?.metadata.name);
+    await t.recorder.stop();
+    expect(t.clock.pending).toBe(0);
+  });
+
   test('begins the series anew when the API server has forgotten the event', async () => {
     const t = setup();
     t.recorder.event(t.object(), t.warning('It is broken.'));

@@ -1,5 +1,9 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { createCluster } from './cluster.ts';
+import type { Cluster } from './cluster.ts';
 import { createController } from './controller.ts';
 import { addFinalizer } from './finalizers.ts';
 import { createLeaderElector } from './leader-election.ts';
@@ -162,6 +166,44 @@ describe('a reflector over real sockets', () => {
     await eventually(() => t.names().join() === 'a');
   });
 
+  test('opens its next watch with the new token when the token file was rotated', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'token-'));
+    try {
+      const tokenFile = join(folder, 'token');
+      await writeFile(tokenFile, 'first');
+      await using t = await setup({}, { authProvider: { name: 'tokenFile', config: { tokenFile } } });
+      t.server.token = 'first';
+      t.reflector.start();
+      await t.watching(1);
+      await writeFile(tokenFile, 'second');
+      t.server.token = 'second';
+      t.server.put(at('by-the-old-watch'));
+      await eventually(() => t.reflector.store.size === 1);
+      t.server.cutWatches();
+      t.server.put(at('by-the-new-watch'));
+      await eventually(() => t.reflector.store.size === 2);
+      expect(t.server.count('GET', isList)).toBe(1);
+      expect(t.server.requests.at(-1)?.headers.authorization).toBe('Bearer second');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('stays away for as long as a server asks that sheds load', async () => {
+    await using t = await setup();
+    const times: number[] = [];
+    t.server.faults.push((request) => {
+      if (isList(request)) times.push(performance.now());
+      return undefined;
+    });
+    t.server.failNext(1, { status: 429, headers: { 'retry-after': '1' } }, isList);
+    t.reflector.start();
+    await t.reflector.synced;
+    expect(times).toHaveLength(2);
+    // Its own back-off would have been 10 ms.
+    expect(times[1]! - times[0]!).toBeGreaterThanOrEqual(990);
+  });
+
   test('leaves no socket open after it is stopped, in whatever state', async () => {
     await using t = await setup();
     t.reflector.start();
@@ -214,31 +256,40 @@ describe('a controller on a faulty API server', () => {
 });
 
 describe('leader election over real sockets', () => {
-  test('a leader that gets no answers any more has lost within the deadline', async () => {
+  test('a leader that gets no answers any more has lost before the next one leads', async () => {
     await using t = await setup();
-    let elected: () => void = () => undefined;
-    const leads = new Promise<void>((resolve) => (elected = resolve));
-    const elector = createLeaderElector({
-      cluster: t.cluster,
-      namespace: 'ops',
-      name: 'operator',
-      identity: 'a',
-      leaseDurationMs: 3000,
-      renewDeadlineMs: 600,
-      retryPeriodMs: 100,
-    });
-    const running = elector.run({
-      signal: new AbortController().signal,
-      lead: (signal) => {
-        elected();
-        return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-      },
-    });
-    await leads;
-    expect(elector.isLeader).toBe(true);
-    t.server.faults.push(() => 'hang');
-    const begun = performance.now();
-    expect(await running).toBe('lost');
-    expect(performance.now() - begun).toBeLessThan(1500);
+    await using other = createCluster({ kubeConfig: t.server.kubeConfig(), fieldManager: 'another' });
+    const stop = new AbortController();
+    const compete = (identity: string, cluster: Pick<Cluster, 'resource'>) => {
+      const elected = Promise.withResolvers<AbortSignal>();
+      const elector = createLeaderElector({
+        cluster,
+        namespace: 'ops',
+        name: 'operator',
+        identity,
+        leaseDurationMs: 1500,
+        renewDeadlineMs: 600,
+        retryPeriodMs: 100,
+      });
+      const ended = elector.run({
+        signal: stop.signal,
+        lead: (signal) => {
+          elected.resolve(signal);
+          return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+        },
+      });
+      return { elector, ended, elected: elected.promise };
+    };
+    const first = compete('a', t.cluster);
+    const leading = await first.elected;
+    const second = compete('b', other);
+    expect(first.elector.isLeader).toBe(true);
+    t.server.faults.push(({ headers }) => (headers['user-agent'] === 'test' ? 'hang' : undefined));
+    await second.elected;
+    expect(first.elector.isLeader).toBe(false);
+    expect(leading.reason).toMatchObject({ code: 'WARREN_CONTROLLER_LEADERSHIP_LOST' });
+    expect(await first.ended).toBe('lost');
+    stop.abort();
+    expect(await second.ended).toBe('stopped');
   });
 });

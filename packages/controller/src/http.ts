@@ -5,8 +5,9 @@
  * - always, because the server did nothing: 429, 503 with Retry-After, no connection at all; 401 once, with credentials
  *   looked up again
  * - only what may be repeated (`repeatable`): every other 5xx, a connection that broke, an answer that did not come in time
- * A Retry-After is honoured to the letter; when it leads beyond `withinMs` the error is thrown at once and carries it.
- * Without one the wait is 100 ms, doubled each time up to 5 s, with a jitter of a half.
+ * No retry comes before a Retry-After, and at most a tenth after it, so that those who were sent away do not return in
+ * step; when it leads beyond `withinMs` the error is thrown at once and carries it. Without one the wait is 100 ms,
+ * doubled each time up to 5 s, with a jitter of a half.
  */
 import { request as send } from 'undici';
 import type { Dispatcher } from 'undici';
@@ -96,7 +97,9 @@ export class Http {
           continue;
         }
         const wait =
-          error.retryAfterMs ?? Math.min(100 * 2 ** (attempt - 1), 5000) * (0.5 + Math.random() / 2);
+          error.retryAfterMs === undefined
+            ? Math.min(100 * 2 ** (attempt - 1), 5000) * (0.5 + Math.random() / 2)
+            : error.retryAfterMs * (1 + Math.random() / 10);
         const over = attempt >= attempts || this.#clock.now() + wait > until;
         if (over || !retryable(error, request.repeatable ?? request.method !== 'POST')) throw error;
         this.#options.observer?.retried({
@@ -112,8 +115,10 @@ export class Http {
   /** The answer's body as it comes, on a socket of its own; not retried. */
   async stream(request: ApiRequest): Promise<AsyncIterable<Buffer>> {
     const { response } = await this.#send(request, 'watches', request.signal);
-    if (response.statusCode !== 200) throw await failure(request, response);
-    return response.body;
+    if (response.statusCode === 200) return response.body;
+    const error = await failure(request, response);
+    if (error instanceof UnauthorizedError) this.#connection.forget();
+    throw error;
   }
 
   async #once(request: ApiRequest): Promise<unknown> {

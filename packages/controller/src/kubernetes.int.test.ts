@@ -164,6 +164,25 @@ describe('server-side apply', () => {
     expect(await secrets.find(refOf(`${ns.name}/s`))).toBeUndefined();
   });
 
+  test('is left out also where the server says the same in other words, defaults and quantities', async () => {
+    await using ns = await world.namespace();
+    const applier = createApplier({ cluster });
+    const wanted = {
+      apiVersion: 'v1',
+      kind: 'ResourceQuota',
+      metadata: { namespace: ns.name, name: 'q' },
+      spec: { hard: { 'requests.cpu': '1000m' }, scopes: ['BestEffort'] },
+    };
+    const made = await applier.apply(wanted);
+    expect(made?.spec.hard).toEqual({ 'requests.cpu': '1' });
+    const before = await world.writes();
+    expect(await applier.apply(wanted, made)).toBeUndefined();
+    expect(await applier.apply(wanted)).toBeUndefined();
+    expect((await world.writes()) - before).toBe(0);
+    const other = { ...wanted, spec: { hard: { 'requests.cpu': '2' } } };
+    expect((await applier.apply(other, made))?.spec.hard).toEqual({ 'requests.cpu': '2' });
+  });
+
   test('of an unknown kind says so', async () => {
     await expect(
       cluster.apply({ apiVersion: 'v1', kind: 'Nonsense', metadata: { name: 'x' } }),

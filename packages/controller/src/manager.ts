@@ -5,7 +5,6 @@
  * `run` resolves when the signal aborted and everything has stopped, and rejects when a controller cannot start or the
  * leadership is lost (LeadershipLostError): then end the process and let it be started again.
  */
-import type { Clock } from './clock.ts';
 import type { Controller } from './controller.ts';
 import { LeadershipLostError } from './errors.ts';
 import type { LeaderElector } from './leader-election.ts';
@@ -18,7 +17,6 @@ export interface ManagerOptions {
   /** For what is being reconciled to finish; default 30,000. */
   shutdownDeadlineMs?: number;
   log?: Log;
-  clock?: Clock;
 }
 
 export interface Manager {

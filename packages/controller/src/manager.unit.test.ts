@@ -67,7 +67,7 @@ describe('the manager', () => {
   test('on a standby lists but does not work, and is ready', async () => {
     const t = setup();
     const stop = new AbortController();
-    const manager = createManager({ controllers: [t.controller], election: t.election, clock: t.clock });
+    const manager = createManager({ controllers: [t.controller], election: t.election });
     const running = manager.run(stop.signal);
     await settle();
     expect(t.log).toEqual(['source started']);

@@ -85,6 +85,12 @@ export function refOf(key: string): Ref {
   return slash < 0 ? { name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
 }
 
+/** Resource versions are decimal numbers that grow (KEP-5504); should one not be, neither is known to be older. */
+export function isOlder(a: string | undefined, b: string | undefined): boolean {
+  if (a === undefined || b === undefined || !/^\d+$/.test(a) || !/^\d+$/.test(b)) return false;
+  return a.length === b.length ? a < b : a.length < b.length;
+}
+
 /** An owner reference that makes the garbage collector delete the owned object with its owner. */
 export function controllerReference(owner: KubernetesObject, type: ResourceType): OwnerReference {
   const { name, uid } = owner.metadata;

@@ -49,7 +49,10 @@ export type ChangeHandler<T> = (change: Change<T>) => unknown;
 export interface ReflectorOptions<T extends KubernetesObject> extends Selection {
   resource: Pick<ResourceClient<T>, 'type' | 'pages' | 'watch'>;
   indexes?: Record<string, Indexer<T>>;
-  /** What to keep of an object. Default: everything but `managedFields`, which is often half of it. */
+  /**
+   * What to keep of an object. Default: everything but `managedFields`, which is often half of it. It must keep name,
+   * namespace, uid and resource version; it may change the object it is given.
+   */
   transform?: (object: T) => T;
   /** Default 500. */
   pageSize?: number;
@@ -85,7 +88,9 @@ export function createReflector<T extends KubernetesObject>(options: ReflectorOp
 
 /** Server-side apply's bookkeeping is of no use to a controller, but to one that asks whether it may skip a write. */
 export function dropManagedFields<T extends KubernetesObject>(object: T): T {
-  delete object.metadata.managedFields;
+  const { managedFields, ...metadata } = object.metadata;
+  // A new object instead of `delete`, which would turn the old one into a hash table of twice the size.
+  if (managedFields !== undefined) object.metadata = metadata;
   return object;
 }
 
@@ -244,7 +249,11 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       if (signal.aborted) throw signal.reason;
       this.#heardAt = this.#clock.now();
       version = page.resourceVersion;
-      for (const object of page.items) listed.set(keyOf(object), object);
+      // Only what is to be stored is held until the last page is here, and of what has not changed nothing at all.
+      for (const object of page.items) {
+        const key = keyOf(object);
+        listed.set(key, this.#unchanged(key, object) ?? this.#transformed(object));
+      }
     }
     this.#pageSize = this.#options.pageSize ?? 500;
     for (const [key, last] of this.#entries()) {
@@ -289,10 +298,11 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       heard = true;
       this.#heardAt = this.#clock.now();
       if (event.type === 'BOOKMARK') {
-        yield event.resourceVersion;
+        if (event.resourceVersion !== '') yield event.resourceVersion;
         continue;
       }
       const key = keyOf(event.object);
+      const seen = event.object.metadata.resourceVersion;
       if (event.type === 'DELETED') {
         const previous = this.#store.get(key);
         this.#store.delete(key);
@@ -306,9 +316,8 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
           });
         }
       } else {
-        this.#keep(key, event.object, false);
+        this.#keep(key, this.#transformed(event.object), false);
       }
-      const seen = event.object.metadata.resourceVersion;
       if (seen !== undefined) yield seen;
     }
     if (this.#watchedFor() >= HEALTHY_MS) {
@@ -319,18 +328,23 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     }
   }
 
-  #keep(key: string, object: T, initial: boolean): void {
+  /** What is stored, when it is the same version of the same object. */
+  #unchanged(key: string, { metadata: { uid, resourceVersion } }: T): T | undefined {
+    const known = this.#store.get(key);
+    const same = known?.metadata.uid === uid && known?.metadata.resourceVersion === resourceVersion;
+    return same && resourceVersion !== undefined ? known : undefined;
+  }
+
+  #keep(key: string, kept: T, initial: boolean): void {
     const previous = this.#store.get(key);
-    if (previous?.metadata.uid !== undefined && previous.metadata.uid !== object.metadata.uid) {
+    if (this.#unchanged(key, kept) !== undefined) return;
+    if (previous?.metadata.uid !== undefined && previous.metadata.uid !== kept.metadata.uid) {
       // Deleted and made again while nobody watched: two objects, two changes.
       this.#store.delete(key);
       this.#tell({ type: 'deleted', key, object: previous, initial: false, stale: true });
-      this.#keep(key, object, initial);
+      this.#keep(key, kept, initial);
       return;
     }
-    if (previous !== undefined && previous.metadata.resourceVersion === object.metadata.resourceVersion)
-      return;
-    const kept = this.#transformed(object);
     this.#store.set(key, kept);
     if (previous === undefined) this.#tell({ type: 'added', key, object: kept, initial });
     else this.#tell({ type: 'updated', key, object: kept, previous, initial: false });

@@ -343,6 +343,42 @@ describe('a reflector', () => {
     await t.reflector.stop();
   });
 
+  test('listing again holds nothing of what has not changed, and keeps the very objects', async () => {
+    const transformed: string[] = [];
+    const t = setup({
+      transform: (object) => {
+        transformed.push(`${object.metadata.name}@${object.metadata.resourceVersion ?? ''}`);
+        return object;
+      },
+    });
+    t.state.list = [thing('a', 1), thing('b', 2)];
+    t.reflector.start();
+    await t.clock.advance(1);
+    const before = t.reflector.store.get('a');
+    t.state.list = [thing('a', 1), thing('b', 12)];
+    t.last().send(new GoneError('too old', { ...failed, status: 410 }));
+    await t.clock.advance(1);
+    expect(t.lists).toHaveLength(2);
+    expect(transformed).toEqual(['a@1', 'b@2', 'b@12']);
+    expect(t.reflector.store.get('a')).toBe(before);
+    expect(t.told()).toEqual(['added a', 'added b', 'updated b']);
+    await t.reflector.stop();
+  });
+
+  test('is not led back to the beginning by a bookmark without a version', async () => {
+    const t = setup();
+    t.reflector.start();
+    await settle();
+    t.last().send(
+      { type: 'ADDED', object: thing('a', 11) },
+      { type: 'BOOKMARK', resourceVersion: '' },
+      'end',
+    );
+    await t.clock.advance(1);
+    expect(t.last().options.resourceVersion).toBe('11');
+    await t.reflector.stop();
+  });
+
   test('keeps no managedFields', async () => {
     const t = setup();
     t.state.list = [thing('a', 1, { managedFields: [{ manager: 'x' }] })];

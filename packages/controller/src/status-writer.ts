@@ -2,11 +2,12 @@
  * Writes the status of objects by server-side apply, and only when it says something new.
  *
  * The object in a reflector's store may be older than our own last write. So the writer remembers what it wrote until the
- * store has caught up: a reconcile that comes in between builds upon that, and does not write the same again with a newer
- * `lastTransitionTime`.
+ * store has more to say: a reconcile that comes in between builds upon that, and does not write the same again with a
+ * newer `lastTransitionTime`.
  */
-import { alreadyApplied } from './applied.ts';
+import { alreadyApplied, equal } from './applied.ts';
 import type { KubernetesObject } from './object.ts';
+import { isOlder } from './object.ts';
 import type { ApplyOptions, ResourceClient, StatusOf } from './resource-client.ts';
 
 /** The status, or how it follows from the one there is. */
@@ -19,7 +20,14 @@ export interface StatusWriter<T extends KubernetesObject> {
   write(live: T, status: NextStatus<StatusOf<T>>, options?: ApplyOptions): Promise<T | undefined>;
 }
 
-/** Remembered writes at most; each is let go of when the store catches up. */
+/** What we wrote, and what came of it: another manager may own a part, and the schema may have added defaults. */
+interface Written<Status> {
+  resourceVersion: string | undefined;
+  wanted: Status;
+  status: Status | undefined;
+}
+
+/** Remembered writes at most; each is let go of when the store has caught up. */
 const REMEMBERED = 10_000;
 
 export function createStatusWriter<T extends KubernetesObject>({
@@ -31,34 +39,44 @@ export function createStatusWriter<T extends KubernetesObject>({
   fieldManager?: string;
 }): StatusWriter<T> {
   const manager = fieldManager ?? resource.fieldManager;
-  const written = new Map<string, T>();
+  const written = new Map<string, Written<StatusOf<T>>>();
 
-  const newest = (live: T): T => {
-    const { uid, resourceVersion } = live.metadata;
-    const ours = uid === undefined ? undefined : written.get(uid);
-    if (uid === undefined || ours === undefined) return live;
-    if (isOlder(resourceVersion, ours.metadata.resourceVersion)) return ours;
+  /** Our last write, while nothing newer is known. */
+  const ours = ({ metadata: { uid, resourceVersion } }: T): Written<StatusOf<T>> | undefined => {
+    const last = uid === undefined ? undefined : written.get(uid);
+    if (uid === undefined || last === undefined) return undefined;
+    if (resourceVersion === last.resourceVersion) {
+      // The store has caught up. Only what it cannot tell by itself needs to be remembered.
+      if (equal(last.wanted, last.status)) written.delete(uid);
+      return last;
+    }
+    if (isOlder(resourceVersion, last.resourceVersion)) return last;
     written.delete(uid);
-    return live;
+    return undefined;
   };
 
   return {
-    current: (live) => statusOf(newest(live)),
+    current: (live) => {
+      const last = ours(live);
+      return last === undefined ? statusOf(live) : last.status;
+    },
     write: async (live, next, options = {}) => {
-      const known = newest(live);
+      const last = ours(live);
+      const current = last === undefined ? statusOf(live) : last.status;
       const status =
         typeof next === 'function'
-          ? (next as (current: StatusOf<T> | undefined) => StatusOf<T>)(statusOf(known))
+          ? (next as (current: StatusOf<T> | undefined) => StatusOf<T>)(current)
           : next;
-      if (alreadyApplied(known, { status }, { fieldManager: manager, subresource: 'status' }))
-        return undefined;
+      const known =
+        last === undefined
+          ? alreadyApplied(live, { status }, { fieldManager: manager, subresource: 'status' })
+          : equal(last.wanted, status);
+      if (known) return undefined;
       const result = await resource.applyStatus(live.metadata, status, { fieldManager: manager, ...options });
-      // Dropped as the reflector drops them, so that both compare alike.
-      if (live.metadata.managedFields === undefined) delete result.metadata.managedFields;
-      const { uid } = result.metadata;
-      if (uid !== undefined) {
+      const { uid, resourceVersion } = result.metadata;
+      if (uid !== undefined && options.dryRun !== true) {
         written.delete(uid);
-        written.set(uid, result);
+        written.set(uid, { resourceVersion, wanted: status, status: statusOf(result) });
         const [eldest] = written.keys();
         if (written.size > REMEMBERED && eldest !== undefined) written.delete(eldest);
       }
@@ -69,10 +87,4 @@ export function createStatusWriter<T extends KubernetesObject>({
 
 function statusOf<T extends KubernetesObject>(object: T): StatusOf<T> | undefined {
   return (object as { status?: StatusOf<T> }).status;
-}
-
-/** Resource versions are decimal numbers that grow (KEP-5504); should one not be, what we wrote is the older. */
-function isOlder(a: string | undefined, b: string | undefined): boolean {
-  if (a === undefined || b === undefined || !/^\d+$/.test(a) || !/^\d+$/.test(b)) return false;
-  return BigInt(a) < BigInt(b);
 }

@@ -102,43 +102,43 @@ describe('alreadyApplied', () => {
 
 type Thing = CustomResource<object, { phase: string; conditions?: readonly Condition[] }>;
 
-describe('the status writer', () => {
-  function setup() {
-    const writes: unknown[] = [];
-    let version = 10;
-    const writer = createStatusWriter<Thing>({
-      resource: {
-        fieldManager: 'us',
-        applyStatus: (ref, status) => {
-          writes.push(status);
-          version += 1;
-          const metadata = {
-            name: ref.name,
-            uid: 'uid',
-            resourceVersion: String(version),
-            managedFields: [],
-          };
-          return Promise.resolve({ metadata, spec: {}, status } as Thing);
-        },
+function statusWriter({ theirs = {} }: { theirs?: object } = {}) {
+  const writes: unknown[] = [];
+  let version = 10;
+  const writer = createStatusWriter<Thing>({
+    resource: {
+      fieldManager: 'us',
+      applyStatus: (ref, status) => {
+        writes.push(status);
+        version += 1;
+        const metadata = {
+          name: ref.name,
+          uid: 'uid',
+          resourceVersion: String(version),
+          managedFields: [],
+        };
+        return Promise.resolve({ metadata, spec: {}, status: { ...theirs, ...status } } as Thing);
       },
-    });
-    const live = (resourceVersion: string, status?: Thing['status']): Thing => ({
-      metadata: { name: 'x', uid: 'uid', resourceVersion },
-      spec: {},
-      ...(status === undefined ? {} : { status }),
-    });
-    return { writer, writes, live };
-  }
+    },
+  });
+  const live = (resourceVersion: string, status?: Thing['status']): Thing => ({
+    metadata: { name: 'x', uid: 'uid', resourceVersion },
+    spec: {},
+    ...(status === undefined ? {} : { status }),
+  });
+  return { writer, writes, live };
+}
 
+describe('the status writer', () => {
   test('writes what is new and nothing when it is equal', async () => {
-    const t = setup();
+    const t = statusWriter();
     await t.writer.write(t.live('1', { phase: 'Old' }), { phase: 'New' });
     expect(await t.writer.write(t.live('20', { phase: 'New' }), { phase: 'New' })).toBeUndefined();
     expect(t.writes).toEqual([{ phase: 'New' }]);
   });
 
   test('builds upon its own last write while the store is older, so that nothing is written twice', async () => {
-    const t = setup();
+    const t = statusWriter();
     let second = 0;
     const next = (current: Thing['status']) => ({
       phase: 'New',
@@ -151,6 +151,19 @@ describe('the status writer', () => {
     expect(t.writes).toHaveLength(1);
     // The store catches up with a change that somebody else made: that counts again.
     expect(await t.writer.write(t.live('12', { phase: 'Tampered' }), next)).toBeDefined();
+    expect(t.writes).toHaveLength(2);
+  });
+});
+
+describe('the status writer beside another manager', () => {
+  test('writes once, and not again for what the other one added', async () => {
+    const t = statusWriter({ theirs: { depth: 7 } });
+    const written = await t.writer.write(t.live('9'), { phase: 'New' });
+    const { resourceVersion } = written!.metadata;
+    const caughtUp = t.live(resourceVersion!, { phase: 'New', ...{ depth: 7 } });
+    for (let i = 0; i < 3; i += 1) expect(await t.writer.write(caughtUp, { phase: 'New' })).toBeUndefined();
+    expect(t.writes).toHaveLength(1);
+    await t.writer.write(caughtUp, { phase: 'Newer' });
     expect(t.writes).toHaveLength(2);
   });
 });

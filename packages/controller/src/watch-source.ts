@@ -1,7 +1,8 @@
 /**
  * A reflector as the source of a controller's keys.
  *
- * What was there before anybody looked comes at `Priority.Resync`, every later change at `Priority.Normal`. A reflector
+ * What was there before anybody looked comes at `Priority.Resync`, unless somebody waits for its deletion; that, and every
+ * later change, comes at `Priority.Normal`. A reflector
  * may feed several sources; it is started by the first and stopped with the last.
  */
 import type { KubernetesObject } from './object.ts';
@@ -61,6 +62,6 @@ export function ownedBy(kind: string): (change: Change<KubernetesObject>) => str
   };
 }
 
-function usualPriority({ initial }: Change<KubernetesObject>): number {
-  return initial ? Priority.Resync : Priority.Normal;
+function usualPriority({ initial, object }: Change<KubernetesObject>): number {
+  return initial && object.metadata.deletionTimestamp === undefined ? Priority.Resync : Priority.Normal;
 }

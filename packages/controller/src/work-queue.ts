@@ -217,11 +217,13 @@ export class WorkQueue {
   }
 
   #next(): Waiting | undefined {
-    for (const { fifo } of this.#lines) {
-      const item = fifo.shift();
-      if (item === undefined) continue;
-      this.#waiting.delete(item.key);
-      return item;
+    for (let line = this.#lines[0]; line !== undefined; line = this.#lines[0]) {
+      const item = line.fifo.shift();
+      if (item !== undefined) {
+        this.#waiting.delete(item.key);
+        return item;
+      }
+      this.#lines.shift();
     }
     return undefined;
   }
