@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { decodeEvent, encodeEvent } from '../cloudevents.ts';
 import type { Event } from '../event.ts';
 import { renderEventsReference } from '../events-reference.ts';
@@ -56,6 +57,44 @@ test('docs/reference/events.md is what the catalogue says (`npm run docs` writes
   const page = join(import.meta.dirname, '../../../../docs/reference/events.md');
   expect(readFileSync(page, 'utf8')).toBe(renderEventsReference(shopCatalogue));
 });
+
+test('every datum that a version allows is lifted to one that the newest version allows', () => {
+  for (const { type, version, example } of published) {
+    const { schema } = type.versions.get(version)!;
+    const event = JSON.parse(readFileSync(join(golden, `${type.type}.v${version}.json`), 'utf8')) as {
+      stored: Event;
+    };
+    fc.assert(
+      fc.property(likeness(example), (data) => {
+        fc.pre(schema.safeParse(data).success);
+        const lifted = shopCatalogue.upcast({ ...event.stored, data });
+        expect(shopCatalogue.validate(lifted).schemaVersion).toBe(type.newest);
+        expect(shopCatalogue.upcast(lifted)).toBe(lifted);
+      }),
+      { numRuns: 50 },
+    );
+  }
+});
+
+/** Values of the same shape: other texts and numbers, longer and shorter lists, and fields that nobody knows yet. */
+function likeness(example: unknown): fc.Arbitrary<unknown> {
+  if (typeof example === 'number')
+    return fc.oneof(
+      fc.constant(example),
+      fc.nat(10_000),
+      fc.nat(1_000_000).map((cents) => cents / 100),
+    );
+  if (typeof example === 'string')
+    return fc.oneof(fc.constant(example), fc.string({ minLength: 1, maxLength: 20 }));
+  if (Array.isArray(example))
+    return fc.array(fc.oneof(...example.map(likeness)), { minLength: 1, maxLength: 5 });
+  if (typeof example !== 'object' || example === null) return fc.constant(example);
+  const known = fc.record(
+    Object.fromEntries(Object.entries(example).map(([name, value]) => [name, likeness(value)])),
+  );
+  const unknown = fc.dictionary(fc.string({ minLength: 1 }), fc.jsonValue(), { maxKeys: 2 });
+  return fc.tuple(known, unknown).map(([fields, others]) => ({ ...others, ...fields }));
+}
 
 /** Adds a field to the object and to every object in it. */
 function withNewFields(value: unknown): unknown {
