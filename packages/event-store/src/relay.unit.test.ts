@@ -1,50 +1,15 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import type { Event } from '@warren/contracts';
 import { eventually } from '@warren/environment/testing';
-import { createRelay } from './relay.ts';
-import type { Relay, RelayOptions } from './relay.ts';
 import { memoryOutbox } from './testing/memory-outbox.ts';
-import type { MemoryProcess } from './testing/memory-outbox.ts';
+import { memoryBroker, never, startRelay, stopRelays } from './testing/relay-fixture.ts';
 
-const never = new Promise<never>(() => undefined);
-const relays: Relay[] = [];
-
-/** A relay that sweeps so rarely that only wake-ups explain what it does, unless the test says otherwise. */
-function startRelay(
-  store: MemoryProcess,
-  options: Partial<RelayOptions> & Pick<RelayOptions, 'publish'>,
-): Relay {
-  const relay = createRelay({
-    store,
-    pollMs: 60_000,
-    graceMs: 0,
-    backoff: { initialMs: 2, maxMs: 10 },
-    ...options,
-  });
-  relays.push(relay);
-  relay.start();
-  return relay;
-}
-
-afterEach(async () => {
-  await Promise.all(relays.splice(0).map((relay) => relay.stop()));
-});
-
-/** A broker that takes everything and remembers it. */
-function broker() {
-  const ids: string[] = [];
-  const publish = async (event: Event): Promise<void> => {
-    await Promise.resolve();
-    ids.push(event.id);
-  };
-  return { ids, publish };
-}
+afterEach(stopRelays);
 
 describe('what is appended', () => {
   test('is published and marked at once, without waiting for the sweep', async () => {
     const memory = memoryOutbox();
     const process = memory.process();
-    const { ids, publish } = broker();
+    const { ids, publish } = memoryBroker();
     startRelay(process, { publish });
     process.append('a', 2);
     await eventually(() => memory.pending.size === 0);
@@ -55,7 +20,7 @@ describe('what is appended', () => {
     const memory = memoryOutbox();
     const process = memory.process();
     process.append('a');
-    const { ids, publish } = broker();
+    const { ids, publish } = memoryBroker();
     startRelay(process, { publish });
     await eventually(() => memory.pending.size === 0);
     expect(ids).toEqual(['a#1']);
@@ -63,7 +28,7 @@ describe('what is appended', () => {
 
   test('by a process that died is found by the poll of another, when it is old enough', async () => {
     const memory = memoryOutbox();
-    const { ids, publish } = broker();
+    const { ids, publish } = memoryBroker();
     startRelay(memory.process(), { publish, pollMs: 5, graceMs: 50 });
     const appended = performance.now();
     memory.process().append('a');
@@ -75,7 +40,7 @@ describe('what is appended', () => {
   test('in a burst is read in few reads, not one each', async () => {
     const memory = memoryOutbox();
     const process = memory.process();
-    const { ids, publish } = broker();
+    const { ids, publish } = memoryBroker();
     startRelay(process, { publish });
     for (let n = 0; n < 100; n++) process.append(`a${n}`);
     await eventually(() => memory.pending.size === 0);
@@ -88,7 +53,7 @@ describe('what is appended', () => {
     const memory = memoryOutbox();
     const process = memory.process();
     for (let n = 0; n < 40; n++) process.append(`a${n % 13}`, 2);
-    const { ids, publish } = broker();
+    const { ids, publish } = memoryBroker();
     startRelay(process, { publish, batch: 3, window: 2 });
     await eventually(() => memory.pending.size === 0);
     expect(new Set(ids).size).toBe(80);
@@ -142,7 +107,7 @@ describe('order', () => {
   test('an append while its aggregate is on its way is not forgotten', async () => {
     const memory = memoryOutbox();
     const process = memory.process();
-    const { ids, publish } = broker();
+    const { ids, publish } = memoryBroker();
     startRelay(process, {
       publish: async (event) => {
         if (event.version < 5) process.append('a');
@@ -152,232 +117,6 @@ describe('order', () => {
     process.append('a');
     await eventually(() => ids.length === 5 && memory.pending.size === 0);
     expect(ids).toEqual(['a#1', 'a#2', 'a#3', 'a#4', 'a#5']);
-  });
-});
-
-describe('when a publication fails', () => {
-  test('its aggregate is held with a back-off that grows, the others go on, and it goes through in the end', async () => {
-    const memory = memoryOutbox();
-    const process = memory.process();
-    const { ids, publish } = broker();
-    const held: { aggregateId: string; failures: number; retryInMs: number }[] = [];
-    let broken = true;
-    startRelay(process, {
-      backoff: { initialMs: 2, maxMs: 16 },
-      publish: (event) =>
-        broken && event.aggregateId === 'a' ? Promise.reject(new Error('no')) : publish(event),
-      observer: { held: (one) => held.push(one) },
-    });
-    process.append('a');
-    process.append('b');
-    await eventually(() => !memory.pending.has('b@1') && held.length >= 5);
-    expect(memory.pending.has('a@1')).toBe(true);
-    expect(held.map(({ failures }) => failures)).toEqual(held.map((_, index) => index + 1));
-    for (const { aggregateId, failures, retryInMs } of held) {
-      const full = Math.min(16, 2 * 2 ** (failures - 1));
-      expect(aggregateId).toBe('a');
-      expect(retryInMs).toBeGreaterThanOrEqual(full / 2);
-      expect(retryInMs).toBeLessThanOrEqual(full);
-    }
-    broken = false;
-    await eventually(() => memory.pending.size === 0);
-    expect(ids).toEqual(['b#1', 'a#1']);
-  });
-
-  test('in the middle of a commit, what was confirmed is not sent again and nothing is marked early', async () => {
-    const memory = memoryOutbox();
-    const process = memory.process();
-    const { ids, publish } = broker();
-    let failures = 3;
-    memory.onMark = () => expect(ids).toEqual(['a#1', 'a#2', 'a#3']);
-    startRelay(process, {
-      publish: (event) =>
-        event.version === 2 && failures-- > 0 ? Promise.reject(new Error('no')) : publish(event),
-    });
-    process.append('a', 3);
-    await eventually(() => memory.pending.size === 0);
-    expect(ids).toEqual(['a#1', 'a#2', 'a#3']);
-  });
-
-  test('because its confirm was lost, it is sent again: a duplicate, not a loss', async () => {
-    const memory = memoryOutbox();
-    const process = memory.process();
-    const { ids, publish } = broker();
-    let lost = 2;
-    startRelay(process, {
-      publish: async (event) => {
-        await publish(event);
-        if (event.version === 1 && lost-- > 0) throw new Error('the channel closed before the confirm');
-      },
-    });
-    process.append('a', 2);
-    await eventually(() => memory.pending.size === 0);
-    expect(ids).toEqual(['a#1', 'a#1', 'a#1', 'a#2']);
-  });
-
-  test('because no queue takes it, the later events of its aggregate wait behind it; a wake-up tries at once', async () => {
-    const memory = memoryOutbox();
-    const process = memory.process();
-    const { ids, publish } = broker();
-    let bound = false;
-    let returned = 0;
-    const relay = startRelay(process, {
-      backoff: { initialMs: 60_000, maxMs: 60_000 },
-      publish: (event) => {
-        if (bound) return publish(event);
-        returned++;
-        return Promise.reject(new Error('NO_ROUTE'));
-      },
-    });
-    process.append('a');
-    await eventually(() => returned === 1);
-    process.append('a');
-    await relay.drain(1000);
-    expect(returned).toBe(1);
-    bound = true;
-    relay.wake();
-    await eventually(() => memory.pending.size === 0);
-    expect(ids).toEqual(['a#1', 'a#2']);
-  });
-});
-
-describe('when the database fails', () => {
-  test('a mark is tried again until it succeeds, and nothing is published twice meanwhile', async () => {
-    const memory = memoryOutbox();
-    let failures = 3;
-    const process = memory.process({
-      before: (operation) => {
-        if (operation === 'mark' && failures-- > 0) throw new Error('not now');
-      },
-    });
-    const { ids, publish } = broker();
-    const errors: unknown[] = [];
-    startRelay(process, { publish, observer: { failed: (error) => errors.push(error) } });
-    process.append('a');
-    await eventually(() => memory.pending.size === 0);
-    expect(ids).toEqual(['a#1']);
-    expect(errors).toHaveLength(3);
-  });
-
-  test('a read that fails holds what it was for, and is tried again', async () => {
-    const memory = memoryOutbox();
-    let failures = 3;
-    const process = memory.process({
-      before: (operation) => {
-        if (operation === 'pendingCommits' && failures-- > 0) throw new Error('not now');
-      },
-    });
-    const { ids, publish } = broker();
-    startRelay(process, { publish });
-    process.append('a');
-    process.append('b');
-    await eventually(() => memory.pending.size === 0);
-    expect(ids.sort()).toEqual(['a#1', 'b#1']);
-  });
-
-  test('a sweep that fails is followed by the next', async () => {
-    const memory = memoryOutbox();
-    let failures = 3;
-    const process = memory.process({
-      before: (operation) => {
-        if (operation === 'pendingAggregates' && failures-- > 0) throw new Error('not now');
-      },
-    });
-    process.append('a');
-    const { ids, publish } = broker();
-    startRelay(process, { publish, pollMs: 2 });
-    await eventually(() => memory.pending.size === 0);
-    expect(ids).toEqual(['a#1']);
-  });
-
-  test('a commit that is not projected is published but not marked, until it is', async () => {
-    const memory = memoryOutbox();
-    let projected = false;
-    const process = memory.process({
-      unprojected: (commits) =>
-        projected
-          ? []
-          : commits
-              .filter(({ aggregateId, from }) => aggregateId === 'a' && from === 2)
-              .map((commit) => ({ projection: 'p', commit, error: new Error('not now') })),
-    });
-    process.append('a');
-    process.append('a');
-    process.append('a');
-    process.append('b');
-    const { ids, publish } = broker();
-    startRelay(process, { publish });
-    await eventually(() => ids.length === 4 && memory.pending.size === 2);
-    expect([...memory.pending]).toEqual(['a@2', 'a@3']);
-    projected = true;
-    await eventually(() => memory.pending.size === 0);
-    expect(ids).toHaveLength(4);
-  });
-});
-
-describe('when the process dies', () => {
-  test('between confirm and mark, the next one publishes again with the same id', async () => {
-    const memory = memoryOutbox();
-    const { ids, publish } = broker();
-    let dead = false;
-    const died = memory.process({
-      before: (operation) => {
-        if (operation !== 'mark') return;
-        dead = true;
-        throw new Error('killed');
-      },
-    });
-    const first = startRelay(died, { publish: (event) => (dead ? never : publish(event)) });
-    died.append('a');
-    await eventually(() => dead);
-    await first.stop();
-    expect([...memory.pending]).toEqual(['a@1']);
-
-    startRelay(memory.process(), { publish });
-    await eventually(() => memory.pending.size === 0);
-    expect(ids).toEqual(['a#1', 'a#1']);
-  });
-
-  test('the lease of its sweep runs out, and another process sweeps; while it lives, it is the only one', async () => {
-    const memory = memoryOutbox();
-    const pages = { first: 0, second: 0 };
-    let alive = true;
-    const first = memory.process({
-      before: (operation) => {
-        if (!alive) throw new Error('dead');
-        if (operation === 'pendingAggregates') pages.first++;
-      },
-    });
-    const second = memory.process({
-      before: (operation) => {
-        if (operation === 'pendingAggregates') pages.second++;
-      },
-    });
-    const { ids, publish } = broker();
-    const timing = { pollMs: 4, leaseMs: 60 };
-    startRelay(first, { publish, ...timing });
-    await eventually(() => pages.first > 0);
-    startRelay(second, { publish, ...timing });
-    // A relay sweeps without asking in its first moments, for leaseMs; then only the holder does.
-    const holds = memory.calls.hold!;
-    await eventually(() => memory.calls.hold! > holds + 50);
-    const before = { ...pages };
-    await eventually(() => pages.first > before.first + 5);
-    expect(pages.second).toBe(before.second);
-
-    alive = false;
-    memory.process().append('a');
-    await eventually(() => memory.pending.size === 0);
-    expect(ids).toEqual(['a#1']);
-  });
-
-  test('gracefully, the lease is given back', async () => {
-    const memory = memoryOutbox();
-    const { publish } = broker();
-    const relay = startRelay(memory.process(), { publish });
-    await eventually(() => memory.calls.pendingAggregates === 1);
-    await relay.stop();
-    expect(await memory.process().outbox.sweepLease.hold('another', 60_000)).toBe(true);
   });
 });
 
@@ -442,7 +181,7 @@ describe('drain and stop', () => {
 test('an observer that throws harms nobody but itself', async () => {
   const memory = memoryOutbox();
   const process = memory.process();
-  const { publish } = broker();
+  const { publish } = memoryBroker();
   let failing = true;
   const fail = (): never => {
     throw new Error('observer');
