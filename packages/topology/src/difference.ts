@@ -123,9 +123,9 @@ function missingQueues({ queues, bindings, names }: WantedTopology, found: Inven
 }
 
 function missingBindings(wanted: readonly Binding[], queue: string, found: Inventory): ObjectStep[] {
-  const there = new Set((found.bindings.get(queue) ?? []).map(canonical));
+  const there = new Set((found.bindings.get(queue) ?? []).map((binding) => canonical(plain(binding))));
   return wanted
-    .filter((binding) => binding.destination === queue && !there.has(canonical(plain(binding))))
+    .filter((binding) => binding.destination === queue && !there.has(canonical(binding)))
     .map((binding) => ({ step: 'bind', binding }));
 }
 
@@ -144,7 +144,7 @@ function unwantedBindings(
   queue: string,
   found: Inventory,
 ): ObjectStep[] {
-  const kept = new Set(wanted.map((binding) => canonical(plain(binding))));
+  const kept = new Set(wanted.map(canonical));
   return (found.bindings.get(queue) ?? [])
     .filter((binding) => binding.source === source && !kept.has(canonical(plain(binding))))
     .map((binding) => ({ step: 'unbind', binding: plain(binding) }));

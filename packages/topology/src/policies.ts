@@ -47,7 +47,7 @@ function escaped(queue: string): string {
 export function queuesIn(pattern: string): Set<string> | undefined {
   const [, alternatives] = /^\^\((.+)\)\$$/.exec(pattern) ?? [];
   if (alternatives === undefined) return undefined;
-  const queues = alternatives.split('|').map((one) => one.replaceAll(/\\(.)/g, '$1'));
+  const queues = (alternatives.match(/(?:\\.|[^\\|])+/g) ?? []).map((one) => one.replaceAll(/\\(.)/g, '$1'));
   return alternatives === queues.map(escaped).join('|') ? new Set(queues) : undefined;
 }
 

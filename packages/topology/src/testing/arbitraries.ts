@@ -1,0 +1,154 @@
+/** For tests: subscriptions, and brokers in any state. */
+import fc from 'fast-check';
+import type { BrokerCapabilities } from '../capabilities.ts';
+import type { Binding, FoundQueue, Policy } from '../objects.ts';
+import { policyOf } from '../policies.ts';
+import type { EventSubscriptionSpec, Subscription } from '../spec.ts';
+import { wantedTopology } from '../wanted.ts';
+import type { ModelBroker } from './model-broker.ts';
+
+export const plainSpec: EventSubscriptionSpec = {
+  events: ['OrderPlaced'],
+  brokerRef: { name: 'default' },
+  delivery: {
+    prefetch: 50,
+    ordering: 'None',
+    retry: { attempts: 5, backoff: { initial: '1s', max: '1m' } },
+    deadLetter: { maxAge: '14d' },
+  },
+  queue: { type: 'quorum' },
+  startFrom: 'Now',
+  deletionPolicy: 'DeleteWhenEmpty',
+  driftPolicy: 'Repair',
+};
+
+export const capabilities: fc.Arbitrary<BrokerCapabilities> = fc.constantFrom(
+  { delayedRetry: true, deliveryLimitByDefault: true },
+  { delayedRetry: false, deliveryLimitByDefault: true },
+  { delayedRetry: false, deliveryLimitByDefault: false },
+);
+
+const events = fc.uniqueArray(
+  fc.constantFrom('OrderPlaced', 'OrderCompleted', 'PaymentApproved', 'payment.*', '#', 'user.created'),
+  { minLength: 1 },
+);
+
+export const spec: fc.Arbitrary<EventSubscriptionSpec> = fc
+  .record({
+    events,
+    attempts: fc.integer({ min: 1, max: 6 }),
+    initial: fc.constantFrom('100ms', '1s'),
+    max: fc.constantFrom('1s', '3s', '1m'),
+    maxAge: fc.constantFrom('1d', '14d'),
+    ordering: fc.constantFrom('None' as const, 'Strict' as const),
+    maxLength: fc.option(fc.constantFrom(10, 1_000), { nil: undefined }),
+  })
+  .map(({ events, attempts, initial, max, maxAge, ordering, maxLength }) => ({
+    ...plainSpec,
+    events,
+    delivery: {
+      prefetch: 50,
+      ordering,
+      retry: { attempts, backoff: { initial, max } },
+      deadLetter: { maxAge },
+    },
+    queue: { type: 'quorum', ...(maxLength === undefined ? {} : { maxLength }) },
+  }));
+
+export const subscription: fc.Arbitrary<Subscription> = fc.record({
+  namespace: fc.constantFrom('shop', 'sh-op'),
+  name: fc.constantFrom('loyalty', 'dead', 'wait'),
+  spec,
+});
+
+const policySettings = fc.constantFrom(
+  { 'delivery-limit': 25 },
+  { 'message-ttl': 86_400_000, 'delivery-limit': -1 },
+  { 'delivery-limit': 30, 'max-length': 10 },
+);
+
+const queueNames = fc.constantFrom(
+  'shop.loyalty',
+  'shop.loyalty.dead',
+  'shop.dead',
+  'shop.wait',
+  'a.b',
+  'a+b',
+  'x|y',
+);
+
+export const foreignPolicy: fc.Arbitrary<Policy> = fc.record({
+  name: fc.constantFrom('ha', 'limits', 'warren', 'warren.mine'),
+  pattern: fc.constantFrom('.*', '^shop\\.', '^other'),
+  applyTo: fc.constantFrom('all', 'queues', 'classic_queues', 'exchanges'),
+  priority: fc.integer({ min: 0, max: 20 }),
+  definition: fc.constant({ 'max-length': 7 }),
+});
+
+/** Ours, as a crash or a clumsy hand may have left them: a queue in two, in the wrong one, with other settings, with another pattern. */
+export const ourPolicy: fc.Arbitrary<Policy> = fc
+  .record({
+    settings: policySettings,
+    shard: fc.integer({ min: 0, max: 3 }),
+    queues: fc.uniqueArray(queueNames, { minLength: 1, maxLength: 4 }),
+    changed: fc.constantFrom(
+      {},
+      {},
+      {},
+      { priority: 3 },
+      { definition: {} },
+      { pattern: '.*' },
+      { applyTo: 'all' },
+    ),
+  })
+  .map(({ settings, shard, queues, changed }) => ({ ...policyOf(settings, shard, queues), ...changed }));
+
+export const policies = fc.uniqueArray(fc.oneof(ourPolicy, foreignPolicy), { selector: ({ name }) => name });
+
+/** A broker on which some of what a subscription once wanted is there, and what other people made. */
+export function broker(of: Subscription): fc.Arbitrary<ModelBroker> {
+  const once = fc
+    .tuple(spec, capabilities)
+    .map(([before, can]) => wantedTopology({ ...of, spec: before }, can));
+  return fc
+    .record({
+      wanted: once,
+      keep: fc.infiniteStream(fc.boolean()),
+      messages: fc.infiniteStream(fc.constantFrom(0, 0, 3, undefined)),
+      stray: fc.subarray(['events', 'failed_events', 'foreign']),
+      policies,
+    })
+    .map(({ wanted, keep, messages, stray, policies }) => {
+      const kept = () => Boolean(keep.next().value);
+      const exchanges = [
+        ...wanted.exchanges.filter(kept).map((exchange) => ({ ...exchange, internal: false })),
+        { name: 'foreign', type: 'fanout', durable: true, autoDelete: false, internal: false, arguments: {} },
+      ];
+      const queues: FoundQueue[] = [
+        ...wanted.queues
+          .filter(kept)
+          .map((queue) => ({
+            ...queue,
+            type: 'quorum',
+            messages: messages.next().value as number | undefined,
+          })),
+        { name: 'foreign', type: 'classic', durable: true, autoDelete: false, arguments: {}, messages: 5 },
+      ];
+      const possible = (binding: Binding) =>
+        exchanges.some(({ name }) => name === binding.source) &&
+        queues.some(({ name }) => name === binding.destination);
+      const bindings = [
+        ...wanted.bindings.filter(kept),
+        ...stray.flatMap((source) =>
+          [...queues.map(({ name }) => name)].map((destination): Binding => ({
+            source,
+            destination,
+            destinationType: 'queue',
+            routingKey: 'by.hand',
+            arguments: {},
+          })),
+        ),
+      ].filter(possible);
+      return { exchanges, queues, bindings, policies };
+    });
+}

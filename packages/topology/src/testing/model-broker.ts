@@ -1,0 +1,73 @@
+/** For tests: a broker as a value. It refuses what RabbitMQ refuses. */
+import { canonical } from '../canonical.ts';
+import type { Binding, Found, FoundExchange, FoundQueue, Policy } from '../objects.ts';
+import type { Step } from '../steps.ts';
+
+export interface ModelBroker extends Found {
+  exchanges: FoundExchange[];
+  queues: FoundQueue[];
+  bindings: Binding[];
+  policies: Policy[];
+}
+
+export const emptyBroker: ModelBroker = { exchanges: [], queues: [], bindings: [], policies: [] };
+
+export function applyAll(broker: ModelBroker, steps: readonly Step[]): ModelBroker {
+  return steps.reduce(apply, broker);
+}
+
+export function apply(broker: ModelBroker, step: Step): ModelBroker {
+  switch (step.step) {
+    case 'declareExchange': {
+      const { exchange } = step;
+      const there = broker.exchanges.find(({ name }) => name === exchange.name);
+      if (there === undefined)
+        return { ...broker, exchanges: [...broker.exchanges, { ...exchange, internal: false }] };
+      if (there.type !== exchange.type) throw new Error(`406: exchange ${exchange.name}`);
+      return broker;
+    }
+    case 'declareQueue': {
+      const { queue } = step;
+      const there = broker.queues.find(({ name }) => name === queue.name);
+      if (there !== undefined) {
+        if (canonical(there.arguments) !== canonical(queue.arguments))
+          throw new Error(`406: queue ${queue.name}`);
+        return broker;
+      }
+      const type = queue.arguments['x-queue-type'] === 'quorum' ? 'quorum' : 'classic';
+      return { ...broker, queues: [...broker.queues, { ...queue, type, messages: 0 }] };
+    }
+    case 'bind': {
+      const { binding } = step;
+      if (!broker.exchanges.some(({ name }) => name === binding.source))
+        throw new Error(`404: ${binding.source}`);
+      if (!broker.queues.some(({ name }) => name === binding.destination))
+        throw new Error(`404: ${binding.destination}`);
+      return { ...broker, bindings: [...broker.bindings.filter(differsFrom(binding)), binding] };
+    }
+    case 'unbind':
+      return { ...broker, bindings: broker.bindings.filter(differsFrom(step.binding)) };
+    case 'deleteQueue':
+      return {
+        ...broker,
+        queues: broker.queues.filter(({ name }) => name !== step.queue),
+        bindings: broker.bindings.filter(
+          ({ destination, destinationType }) => destinationType !== 'queue' || destination !== step.queue,
+        ),
+      };
+    case 'putPolicy':
+      return {
+        ...broker,
+        policies: [...broker.policies.filter(({ name }) => name !== step.policy.name), step.policy],
+      };
+    case 'deletePolicy':
+      return { ...broker, policies: broker.policies.filter(({ name }) => name !== step.policy) };
+  }
+}
+
+function differsFrom(binding: Binding): (other: Binding) => boolean {
+  const keyOf = ({ source, destination, destinationType, routingKey, arguments: args }: Binding) =>
+    canonical({ source, destination, destinationType, routingKey, args });
+  const key = keyOf(binding);
+  return (other) => keyOf(other) !== key;
+}
