@@ -9,6 +9,8 @@ export const orderHandlers: readonly Handler[] = [
     await execute(orderDecider, data.orderId, { kind: 'complete', paymentId: data.paymentId });
   }),
   on(PaymentDeclined, async ({ data }, { execute }) => {
-    await execute(orderDecider, data.orderId, { kind: 'cancel', reason: `payment declined: ${data.reason}` });
+    // The other service's reason may be as long as ours may be.
+    const reason = `payment declined: ${data.reason}`.slice(0, 1000);
+    await execute(orderDecider, data.orderId, { kind: 'cancel', reason });
   }),
 ];

@@ -6,14 +6,7 @@ import { orderDecider, placement } from './order.ts';
 import type { OrderCommand } from './order.ts';
 import { orders } from './orders.ts';
 
-const cents = z
-  .number()
-  .nonnegative()
-  .max(1_000_000)
-  .refine(
-    (value) => Math.abs(value * 100 - Math.round(value * 100)) < 1e-6,
-    'must have at most two decimals',
-  );
+const cents = z.number().nonnegative().max(1_000_000).multipleOf(0.01, 'must have at most two decimals');
 
 const line = z.object({
   sku: z.string().trim().min(1).max(200),

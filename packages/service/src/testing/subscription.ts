@@ -2,28 +2,28 @@
  * A subscription for a test of one service: its objects on a real broker and its binding in a folder, as the operator
  * would make them.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeEvent, routingKeyOf } from '@warren/contracts';
 import type { Event } from '@warren/contracts';
 import { connect } from 'amqplib';
-import type { ConfirmChannel, Message } from 'amqplib';
+import type { Message } from 'amqplib';
 
 /** What a test does with a subscription. */
 export interface TestSubscription extends AsyncDisposable {
   readonly queue: string;
   /** Publishes as another service would; confirmed. */
-  publish(event: Event): Promise<void>;
+  publish(...events: readonly Event[]): Promise<void>;
   /** Publishes anything. */
   publishRaw(routingKey: string, content: Buffer, properties?: object): Promise<void>;
   /** Messages that wait in the queue, those in flight not counted. */
   depth(): Promise<number>;
   /** Takes one dead letter, if there is one. */
   deadLetter(): Promise<Message | undefined>;
-  /** Takes everything that was published since the subscription was opened and no other took. */
-  published(): Promise<Message[]>;
   /** Writes the binding anew, with these entries changed. */
-  rebind(entries: Readonly<Record<string, string>>): Promise<void>;
+  rebind(entries?: Readonly<Record<string, string>>): Promise<void>;
+  /** Removes the binding. */
+  unbind(): Promise<void>;
 }
 
 /** Where and what. */
@@ -35,18 +35,18 @@ export interface TestSubscriptionOptions {
   /** Routing patterns. */
   readonly patterns: readonly string[];
   readonly attempts?: number;
+  readonly prefetch?: number;
   /** The first delay of the broker's retries. */
   readonly retryMs?: number;
-  /** Does not write the binding yet; `rebind({})` does. */
+  /** Does not write the binding yet; `rebind()` does. */
   readonly unbound?: boolean;
 }
 
 /** Declares `events`, `failed_events`, `test.<name>` and its dead-letter queue, and binds the service to it. */
 export async function openSubscription(options: TestSubscriptionOptions): Promise<TestSubscription> {
-  const { amqpUrl, root, name, attempts = 3, retryMs = 50 } = options;
+  const { amqpUrl, root, name, attempts = 3, prefetch = 10, retryMs = 50 } = options;
   const queue = `test.${name}`;
   const dead = `${queue}.dead`;
-  const spy = `${queue}.spy`;
   const connection = await connect(amqpUrl);
   const channel = await connection.createConfirmChannel();
   await channel.assertExchange('events', 'topic', { durable: true });
@@ -68,29 +68,28 @@ export async function openSubscription(options: TestSubscriptionOptions): Promis
   for (const pattern of options.patterns) await channel.bindQueue(queue, 'events', pattern);
   await channel.assertQueue(dead, { durable: true, arguments: { 'x-queue-type': 'quorum' } });
   await channel.bindQueue(dead, 'failed_events', queue);
-  await channel.assertQueue(spy, { durable: true, arguments: { 'x-queue-type': 'quorum' } });
-  await channel.bindQueue(spy, 'events', '#');
 
+  const folder = join(root, name);
   const entries = {
     type: 'rabbitmq',
     provider: 'warren',
     uri: amqpUrl,
     subscription: `test/${name}`,
     queue,
-    prefetch: '10',
+    prefetch: String(prefetch),
     attempts: String(attempts),
     ordering: 'None',
     'retry-mode': 'broker',
     'dead-letter-exchange': 'failed_events',
     'dead-letter-routing-key': queue,
   };
-  const rebind = async (changed: Readonly<Record<string, string>>) => {
-    const folder = join(root, name);
+  const rebind = async (changed: Readonly<Record<string, string>> = {}) => {
     await mkdir(folder, { recursive: true });
-    for (const [key, value] of Object.entries({ ...entries, ...changed }))
+    for (const [key, value] of Object.entries({ ...entries, ...changed })) {
       await writeFile(join(folder, key), value);
+    }
   };
-  if (options.unbound !== true) await rebind({});
+  if (options.unbound !== true) await rebind();
 
   const publishRaw = async (routingKey: string, content: Buffer, properties: object = {}) => {
     channel.publish('events', routingKey, content, { persistent: true, ...properties });
@@ -100,26 +99,21 @@ export async function openSubscription(options: TestSubscriptionOptions): Promis
     queue,
     rebind,
     publishRaw,
-    publish: async (event) => {
-      const { content, properties } = encodeEvent(event);
-      await publishRaw(routingKeyOf(event.type), content, properties);
+    unbind: () => rm(folder, { recursive: true, force: true }),
+    publish: async (...events) => {
+      for (const event of events) {
+        const { content, properties } = encodeEvent(event);
+        channel.publish('events', routingKeyOf(event.type), content, { persistent: true, ...properties });
+      }
+      await channel.waitForConfirms();
     },
     depth: async () => (await channel.checkQueue(queue)).messageCount,
-    deadLetter: () => take(channel, dead),
-    published: async () => {
-      const messages: Message[] = [];
-      for (let next = await take(channel, spy); next !== undefined; next = await take(channel, spy)) {
-        messages.push(next);
-      }
-      return messages;
+    deadLetter: async () => {
+      const message = await channel.get(dead, { noAck: true });
+      return message === false ? undefined : message;
     },
     [Symbol.asyncDispose]: async () => {
       await connection.close();
     },
   };
-}
-
-async function take(channel: ConfirmChannel, queue: string): Promise<Message | undefined> {
-  const message = await channel.get(queue, { noAck: true });
-  return message === false ? undefined : message;
 }
