@@ -18,9 +18,8 @@ import {
 } from './policies.ts';
 import type { PolicyStep } from './steps.ts';
 
-/** A policy holds at most so many queues: its compiled pattern must stay well under PCRE's 64 KiB. */
-export const MAX_QUEUES = 100;
-const MAX_PATTERN = 8_000;
+/** RabbitMQ refuses a longer pattern: "must not exceed 1024 bytes" (4.3). About 45 queues of a namespace and a name of usual length. */
+const MAX_PATTERN_BYTES = 1_024;
 
 interface Shard {
   hash: string;
@@ -45,15 +44,15 @@ export function policyPlan(memberships: readonly Membership[], policies: readonl
     const hash = settings === undefined ? undefined : settingsHash(settings);
     let home: Shard | undefined;
     for (const shard of shards.filter(({ holds }) => holds(queue))) {
-      if (hash === shard.hash && home === undefined) {
+      const named = shard.before.has(queue);
+      if (named && hash === shard.hash && home === undefined) {
         home = shard;
         shard.settings = settings;
-        shard.after.add(queue);
-        shard.repair ||= shard.found !== undefined && !isRight(shard.found);
+        shard.repair ||= shard.found !== undefined && !isIntact(shard.found);
       } else {
         shard.after.delete(queue);
-        // Its pattern is not ours: taking the queue out means writing it anew.
-        shard.repair ||= !shard.before.has(queue);
+        // Somebody changed its pattern, and nobody can tell whose it was: it is written anew, or goes.
+        shard.repair ||= !named;
       }
     }
     if (settings === undefined || hash === undefined || home !== undefined) continue;
@@ -90,7 +89,7 @@ function isRight(policy: Policy): boolean {
 /** Fills the fullest policies first, so that the emptiest ones may run dry; then opens new ones. */
 function house(shards: Shard[], hash: string, settings: Settings, queues: string[]): void {
   const same = shards.filter((shard) => shard.hash === hash);
-  const open = same.filter(({ found }) => found !== undefined && isRight(found));
+  const open = same.filter(({ found, repair }) => repair || (found !== undefined && isRight(found)));
   open.sort((a, b) => b.after.size - a.after.size || a.number - b.number);
   const taken = new Set(same.map(({ number }) => number));
   for (const queue of queues) {
@@ -123,8 +122,7 @@ function newShard(hash: string, number: number): Shard {
 
 function hasRoomFor({ before, after }: Shard, queue: string): boolean {
   // Between the two halves of a plan a policy holds what it held and what it is to hold.
-  const all = new Set([...before, ...after, queue]);
-  return after.size < MAX_QUEUES && patternOf(all).length <= MAX_PATTERN;
+  return Buffer.byteLength(patternOf(new Set([...before, ...after, queue]))) <= MAX_PATTERN_BYTES;
 }
 
 function additions(shard: Shard): PolicyStep[] {

@@ -125,13 +125,11 @@ export function broker(of: Subscription): fc.Arbitrary<ModelBroker> {
         { name: 'foreign', type: 'fanout', durable: true, autoDelete: false, internal: false, arguments: {} },
       ];
       const queues: FoundQueue[] = [
-        ...wanted.queues
-          .filter(kept)
-          .map((queue) => ({
-            ...queue,
-            type: 'quorum',
-            messages: messages.next().value as number | undefined,
-          })),
+        ...wanted.queues.filter(kept).map((queue) => ({
+          ...queue,
+          type: 'quorum',
+          messages: messages.next().value as number | undefined,
+        })),
         { name: 'foreign', type: 'classic', durable: true, autoDelete: false, arguments: {}, messages: 5 },
       ];
       const possible = (binding: Binding) =>
