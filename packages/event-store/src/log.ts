@@ -245,13 +245,11 @@ function checkEndToEnd(aggregateId: string, wanted: number, documents: readonly 
   }
 }
 
-/** By the server (BSONObjectTooLarge), or by the driver before it sends anything. */
+/** The server says it in words (MongoDB and FerretDB: code 2 or 10334), the driver when its buffer is too small. */
 function isTooLarge(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  return (
-    ('code' in error && error.code === 10334) ||
-    (error instanceof RangeError && /out of range/.test(error.message))
-  );
+  if (!(error instanceof Error) || !('code' in error)) return false;
+  if (error.code === 'ERR_OUT_OF_RANGE') return true;
+  return (error.code === 2 || error.code === 10334) && /too large|larger than/i.test(error.message);
 }
 
 /** A map that forgets what was set the longest time ago. */
