@@ -1,0 +1,72 @@
+/** Where the real parts are, and the file that says so. */
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { EnvironmentError } from './errors.ts';
+import { isRunning, type ProcessId } from './process-id.ts';
+
+export interface Endpoints {
+  rabbitmq: {
+    /** `amqp://user:password@host:port` */
+    amqp: string;
+    /** `http://user:password@host:port` of the management API. */
+    management: string;
+    /** `http://host:port/metrics` of the broker, where it is known. */
+    prometheus?: string;
+  };
+  /** `mongodb://host:port/`, without a database. */
+  mongodb: string;
+  /** Path of a kubeconfig file of a cluster administrator; null where no API server was asked for. */
+  kubernetes: { kubeconfig: string } | null;
+  /** Base URL by name of a service, where `npm start` runs them. */
+  services: Record<string, string>;
+  /** The process that keeps the parts up. When it has ended, so have they. */
+  owner?: ProcessId;
+}
+
+export const repositoryRoot = resolve(import.meta.dirname, '..', '..');
+
+/** The folder for all that is thrown away: `WARREN_STATE_DIR`, else `.local` in the repository. */
+export const stateDir = (env: NodeJS.ProcessEnv = process.env): string =>
+  env['WARREN_STATE_DIR'] ? resolve(env['WARREN_STATE_DIR']) : join(repositoryRoot, '.local');
+
+/** `WARREN_ENDPOINTS`, else `endpoints.json` in the state folder. */
+export const endpointsFile = (env: NodeJS.ProcessEnv = process.env): string =>
+  env['WARREN_ENDPOINTS'] ? resolve(env['WARREN_ENDPOINTS']) : join(stateDir(env), 'endpoints.json');
+
+/** What the file says, if it is there, whole, and its owner still runs; else undefined. */
+export function readEndpoints(file: string = endpointsFile()): Endpoints | undefined {
+  let endpoints: Endpoints;
+  try {
+    endpoints = JSON.parse(readFileSync(file, 'utf8')) as Endpoints;
+  } catch {
+    return undefined;
+  }
+  return endpoints.owner !== undefined && !isRunning(endpoints.owner) ? undefined : endpoints;
+}
+
+/** The endpoints of what runs now. Throws `WARREN_ENVIRONMENT_DOWN` where nothing does. */
+export function currentEndpoints(): Endpoints {
+  const file = endpointsFile();
+  const endpoints = readEndpoints(file);
+  if (endpoints === undefined) {
+    throw new EnvironmentError(
+      'WARREN_ENVIRONMENT_DOWN',
+      `No environment runs (${file} is missing or its process has ended). Start one with: npm run env:up`,
+    );
+  }
+  return endpoints;
+}
+
+/** Written whole or not at all; readable by this user alone, since URLs hold passwords. */
+export function writeEndpoints(file: string, endpoints: Endpoints): void {
+  const draft = `${file}.${process.pid}`;
+  writeFileSync(draft, `${JSON.stringify(endpoints, undefined, 2)}\n`, { mode: 0o600 });
+  renameSync(draft, file);
+}
+
+/** Removes the file if it is this owner's. */
+export function removeEndpoints(file: string, owner: ProcessId): void {
+  const found = readEndpoints(file);
+  if (found?.owner?.pid === owner.pid && found.owner.startTime === owner.startTime)
+    rmSync(file, { force: true });
+}

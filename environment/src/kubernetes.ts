@@ -1,0 +1,195 @@
+/**
+ * A real Kubernetes API server with etcd and the controller manager (namespaces, garbage collection, deployments,
+ * autoscaling), without nodes: what an operator talks to.
+ */
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { Context } from './debian.ts';
+import { debianBinary } from './debian.ts';
+import { EnvironmentError } from './errors.ts';
+import { goBinaries } from './go.ts';
+import { choosePort, freePort } from './ports.ts';
+import { accepts } from './rabbitmq.ts';
+import type { RunFolder } from './run-folder.ts';
+
+export interface Kubernetes extends AsyncDisposable {
+  /** Path of a kubeconfig of a cluster administrator. */
+  kubeconfig: string;
+}
+
+// As in environment/go/kubernetes/go.mod.
+const VERSION = 'v1.36.3';
+
+interface Binaries {
+  etcd: string;
+  apiServer: string;
+  /** Absent where `KUBEBUILDER_ASSETS` has none, as setup-envtest leaves it. */
+  controllerManager: string | undefined;
+}
+
+export async function startKubernetes(folder: RunFolder, context: Context): Promise<Kubernetes> {
+  const { report, signal } = context;
+  const binaries = await findBinaries(context);
+  const started = performance.now();
+  const data = folder.data('kubernetes');
+  const at = (file: string) => join(data, file);
+  const token = randomBytes(24).toString('hex');
+  const port = await choosePort('kubernetes', 6443, report);
+  const [etcdPort, etcdPeerPort, managerPort] = [await freePort(), await freePort(), await freePort()];
+  writeCredentials(at, token);
+  writeKubeconfig(at('kubeconfig'), port, token, at('apiserver.crt'));
+
+  await using stack = new AsyncDisposableStack();
+  const etcd = stack.use(
+    await folder.start({
+      name: 'etcd',
+      command: [
+        binaries.etcd,
+        ...['--data-dir', at('etcd'), '--unsafe-no-fsync', '--log-level', 'warn'],
+        ...['--listen-client-urls', local(etcdPort), '--advertise-client-urls', local(etcdPort)],
+        ...['--listen-peer-urls', local(etcdPeerPort), '--initial-advertise-peer-urls', local(etcdPeerPort)],
+        ...['--initial-cluster', `default=${local(etcdPeerPort)}`],
+      ],
+    }),
+  );
+  await etcd.ready(() => accepts(etcdPort), signal);
+  const apiServer = stack.use(
+    await folder.start({
+      name: 'kube-apiserver',
+      command: [
+        binaries.apiServer,
+        `--etcd-servers=${local(etcdPort)}`,
+        ...[`--secure-port=${port}`, '--bind-address=127.0.0.1', '--advertise-address=127.0.0.1'],
+        '--endpoint-reconciler-type=none',
+        // Makes a certificate of its own in there, which the kubeconfig trusts.
+        `--cert-dir=${data}`,
+        ...[`--token-auth-file=${at('tokens.csv')}`, '--authorization-mode=RBAC', '--anonymous-auth=true'],
+        ...[
+          `--service-account-key-file=${at('service-account.pub')}`,
+          '--service-account-issuer=https://kubernetes.default.svc',
+        ],
+        `--service-account-signing-key-file=${at('service-account.key')}`,
+        ...['--service-cluster-ip-range=10.96.0.0/16', '--allow-privileged=true', '--profiling=false'],
+      ],
+    }),
+  );
+  await apiServer.ready(() => isReady(at('apiserver.crt'), port, token), signal);
+  if (binaries.controllerManager === undefined) {
+    report(
+      'kubernetes',
+      'no kube-controller-manager in KUBEBUILDER_ASSETS: namespaces stay in Terminating, no garbage collection',
+    );
+  } else {
+    stack.use(
+      await folder.start({
+        name: 'kube-controller-manager',
+        command: [
+          binaries.controllerManager,
+          ...[`--kubeconfig=${at('kubeconfig')}`, `--secure-port=${managerPort}`, '--bind-address=127.0.0.1'],
+          ...[`--cert-dir=${at('controller-manager')}`, '--leader-elect=false', '--profiling=false'],
+          ...[
+            `--service-account-private-key-file=${at('service-account.key')}`,
+            `--root-ca-file=${at('apiserver.crt')}`,
+          ],
+          '--horizontal-pod-autoscaler-sync-period=5s',
+        ],
+      }),
+    );
+  }
+  report('kubernetes', `ready on port ${port} after ${((performance.now() - started) / 1000).toFixed(1)} s`);
+  const owned = stack.move();
+  return { kubeconfig: at('kubeconfig'), [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+const local = (port: number) => `http://127.0.0.1:${port}`;
+
+async function findBinaries(context: Context): Promise<Binaries> {
+  const assets = process.env['KUBEBUILDER_ASSETS'];
+  if (assets) {
+    const [etcd, apiServer, controllerManager] = ['etcd', 'kube-apiserver', 'kube-controller-manager'].map(
+      (name) => {
+        const path = join(assets, name);
+        return existsSync(path) ? path : undefined;
+      },
+    );
+    if (etcd === undefined || apiServer === undefined) {
+      throw new EnvironmentError(
+        'WARREN_ENVIRONMENT_UNAVAILABLE',
+        `KUBEBUILDER_ASSETS=${assets} holds no ${etcd === undefined ? 'etcd' : 'kube-apiserver'}`,
+      );
+    }
+    context.report('kubernetes', `using the binaries in KUBEBUILDER_ASSETS=${assets}`);
+    return { etcd, apiServer, controllerManager };
+  }
+  const [etcd, built] = await Promise.all([
+    debianBinary('etcd', 'etcd-server', 'usr/bin/etcd', context),
+    goBinaries({
+      module: 'kubernetes',
+      packages: ['k8s.io/kubernetes/cmd/kube-apiserver', 'k8s.io/kubernetes/cmd/kube-controller-manager'],
+      ldflags: `-X k8s.io/component-base/version.gitVersion=${VERSION}`,
+      about: '7 min on 2 cores',
+      ...context,
+    }),
+  ]);
+  return {
+    etcd,
+    apiServer: join(built, 'kube-apiserver'),
+    controllerManager: join(built, 'kube-controller-manager'),
+  };
+}
+
+function writeCredentials(at: (file: string) => string, token: string): void {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+  });
+  writeFileSync(at('service-account.key'), privateKey, { mode: 0o600 });
+  writeFileSync(at('service-account.pub'), publicKey);
+  writeFileSync(at('tokens.csv'), `${token},admin,admin,"system:masters"\n`, { mode: 0o600 });
+}
+
+/** Every client that reads kubeconfig files can use it; the token is the only credential. */
+function writeKubeconfig(file: string, port: number, token: string, authority: string): void {
+  const name = 'warren';
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': name,
+    clusters: [
+      { name, cluster: { server: `https://127.0.0.1:${port}`, 'certificate-authority': authority } },
+    ],
+    users: [{ name, user: { token } }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+  };
+  writeFileSync(file, stringify(config), { mode: 0o600 });
+}
+
+/** `/readyz` over the certificate that the API server has made for itself. */
+async function isReady(authority: string, port: number, token: string): Promise<boolean> {
+  if (!existsSync(authority)) return false;
+  const ca = readFileSync(authority, 'utf8');
+  return new Promise((resolve, reject) => {
+    const call = request(
+      {
+        host: '127.0.0.1',
+        port,
+        path: '/readyz',
+        ca,
+        headers: { authorization: `Bearer ${token}` },
+        timeout: 5_000,
+        agent: false,
+      },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode === 200);
+      },
+    );
+    call.once('timeout', () => call.destroy(new Error('no answer')));
+    call.once('error', reject);
+    call.end();
+  });
+}

@@ -1,0 +1,152 @@
+/** A RabbitMQ of our own, tuned for tests: it starts in seconds, syncs nothing and takes little of the processor. */
+import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { Contained } from './contained.ts';
+import type { Context } from './debian.ts';
+import type { Endpoints } from './endpoints.ts';
+import { choosePort, freePort } from './ports.ts';
+import { inRoot, rootFileSystem, userIn } from './root-file-system.ts';
+import type { RunFolder } from './run-folder.ts';
+
+interface Ports {
+  amqp: number;
+  management: number;
+  prometheus: number;
+  epmd: number;
+  distribution: number;
+}
+
+/** A broker that can be stopped and started again with its data, on the same ports. */
+export class RabbitMq implements AsyncDisposable {
+  readonly endpoints: Endpoints['rabbitmq'];
+  readonly #start: () => Promise<Contained>;
+  #process: Contained | undefined;
+
+  private constructor(ports: Ports, start: () => Promise<Contained>) {
+    this.endpoints = {
+      amqp: `amqp://guest:guest@127.0.0.1:${ports.amqp}`,
+      management: `http://guest:guest@127.0.0.1:${ports.management}`,
+      prometheus: `http://127.0.0.1:${ports.prometheus}/metrics`,
+    };
+    this.#start = start;
+  }
+
+  /** Starts one and waits until it takes clients. `name` tells several in one run folder apart. */
+  static async start(
+    folder: RunFolder,
+    context: Context,
+    name = 'rabbitmq',
+    preferred = true,
+  ): Promise<RabbitMq> {
+    const root = await rootFileSystem(context);
+    const port = (part: string, wanted: number) =>
+      preferred ? choosePort(`${name} ${part}`.trim(), wanted, context.report) : freePort();
+    const ports: Ports = {
+      amqp: await port('', 5672),
+      management: await port('management', 15672),
+      prometheus: await port('prometheus', 15692),
+      epmd: await freePort(),
+      distribution: await freePort(),
+    };
+    const owner = await userIn(root, 'rabbitmq');
+    const data = folder.data(name);
+    for (const [file, text] of Object.entries(configuration(ports))) writeFileSync(join(data, file), text);
+    mkdirSync(join(data, 'lib'));
+    for (const entry of ['.', 'lib']) chownSync(join(data, entry), owner.uid, owner.gid);
+    const [shell, args] = inRoot(
+      root,
+      { user: 'rabbitmq', binds: { 'etc/rabbitmq': data, 'var/lib/rabbitmq': join(data, 'lib') } },
+      ['/usr/lib/rabbitmq/bin/rabbitmq-server'],
+    );
+    const broker = new RabbitMq(ports, async () => {
+      const started = performance.now();
+      const process = await folder.start({ name, command: [shell, ...args], env: environment(ports) });
+      await process.ready(() => isServing(broker.endpoints), context.signal);
+      context.report(
+        name,
+        `ready on port ${ports.amqp} after ${((performance.now() - started) / 1000).toFixed(1)} s`,
+      );
+      return process;
+    });
+    broker.#process = await broker.#start();
+    return broker;
+  }
+
+  /** Stops it in order, as a maintenance would. The data stay. */
+  async stop(): Promise<void> {
+    await this.#process?.stop();
+    this.#process = undefined;
+  }
+
+  /** SIGKILL: no goodbye to any client. The data stay. */
+  async kill(): Promise<void> {
+    await this.#process?.kill();
+    this.#process = undefined;
+  }
+
+  /** Starts it again after `stop` or `kill`; waits until it takes clients. */
+  async resume(): Promise<void> {
+    this.#process ??= await this.#start();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+function configuration(ports: Ports): Record<string, string> {
+  return {
+    'rabbitmq.conf': `
+listeners.tcp.1 = 127.0.0.1:${ports.amqp}
+management.tcp.ip = 127.0.0.1
+management.tcp.port = ${ports.management}
+prometheus.tcp.ip = 127.0.0.1
+prometheus.tcp.port = ${ports.prometheus}
+log.console = true
+log.console.level = warning
+log.file = false
+disk_free_limit.absolute = 50MB
+# Statistics of queues are fresh after a second instead of five.
+collect_statistics_interval = 1000
+raft.wal_max_size_bytes = 64000000
+`,
+    // Thrown away with the environment: nothing has to survive a power cut.
+    'advanced.config': '[{ra, [{wal_sync_method, none}]}].\n',
+    enabled_plugins: '[rabbitmq_management,rabbitmq_prometheus].\n',
+  };
+}
+
+const environment = (ports: Ports): NodeJS.ProcessEnv => ({
+  HOME: '/var/lib/rabbitmq',
+  LANG: 'C.UTF-8',
+  RABBITMQ_NODENAME: 'rabbit@localhost',
+  RABBITMQ_DIST_PORT: String(ports.distribution),
+  ERL_EPMD_PORT: String(ports.epmd),
+  ERL_EPMD_ADDRESS: '127.0.0.1',
+  RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
+    '+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}',
+  // Its script then becomes the broker, instead of waiting for it as a child.
+  RUNNING_UNDER_SYSTEMD: 'true',
+});
+
+async function isServing({ amqp, management }: Endpoints['rabbitmq']): Promise<boolean> {
+  const { username, password, origin } = new URL(management);
+  const authorization = `Basic ${btoa(`${username}:${password}`)}`;
+  const signal = AbortSignal.timeout(5_000);
+  const response = await fetch(`${origin}/api/overview`, { headers: { authorization }, signal });
+  await response.arrayBuffer();
+  return response.ok && (await accepts(Number(new URL(amqp).port)));
+}
+
+export function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const answer = (open: boolean) => {
+      socket.destroy();
+      resolve(open);
+    };
+    socket.once('connect', () => answer(true));
+    socket.once('error', () => answer(false));
+  });
+}

@@ -1,0 +1,119 @@
+/** A Debian root file system with the broker and the database, made once, and how to run something in it. */
+import { rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cached, cacheKey } from './cache.ts';
+import { run } from './command.ts';
+import { contained } from './contained.ts';
+import { debianTool, type Context } from './debian.ts';
+
+// The suite is a moving one, since only it has RabbitMQ 4.3 and DocumentDB. What was built once stays; a new format number builds anew.
+const SUITE = 'sid';
+const PACKAGES = ['postgresql-18-documentdb', 'rabbitmq-server'];
+const FORMAT = '1';
+
+/** Where in the root file system an initialized, empty database lies, to be copied. */
+export const databaseTemplate = 'var/lib/postgresql/template';
+
+/** What runs in the root file system, once, to make that database. */
+const makeDatabase = `
+set -e
+bin=/usr/lib/postgresql/18/bin data=/var/lib/postgresql/template
+as() { setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"; }
+install -d -o postgres -g postgres /run/postgresql
+as $bin/initdb --pgdata=$data --username=postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync >&2
+cat >>$data/postgresql.conf <<END
+shared_preload_libraries = 'pg_cron,pg_documentdb_core,pg_documentdb'
+cron.database_name = 'postgres'
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '/run/postgresql'
+max_connections = 300
+# Thrown away with the environment: nothing has to survive a power cut.
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+END
+as $bin/pg_ctl start --wait --silent --pgdata=$data --log=/tmp/log -o '-c listen_addresses=' || { cat /tmp/log >&2; exit 1; }
+as $bin/psql --host=/run/postgresql --quiet --command='create extension documentdb cascade' >&2
+as $bin/pg_ctl stop --wait --silent --pgdata=$data --mode=fast
+`;
+
+let rootfs: Promise<string> | undefined;
+
+/** The root file system with RabbitMQ 4.3 and PostgreSQL 18 with DocumentDB: its folder, made in about a minute where it is not cached. */
+export function rootFileSystem(context: Context): Promise<string> {
+  rootfs ??= buildRootFileSystem(context).catch((error: unknown) => {
+    rootfs = undefined;
+    throw error;
+  });
+  return rootfs;
+}
+
+async function buildRootFileSystem(context: Context): Promise<string> {
+  const key = cacheKey(FORMAT, SUITE, ...PACKAGES, makeDatabase, process.arch);
+  const folder = await cached('rootfs', key, async (draft) => {
+    const started = performance.now();
+    await debianTool('mmdebstrap', context);
+    const root = join(draft, 'root');
+    context.report('debian', `making a root file system with ${PACKAGES.join(' and ')} (about 40 s)`);
+    const [command, args] = contained(
+      ...['mmdebstrap', '--variant=apt', '--mode=root', '--aptopt=Acquire::Check-Valid-Until "false"'],
+      // Neither services nor caches are wanted in it.
+      ...['--dpkgopt=path-exclude=/usr/share/doc/*', '--dpkgopt=path-exclude=/usr/share/man/*'],
+      ...[`--include=${PACKAGES.join(',')}`, SUITE, root],
+    );
+    await run(command, args, { part: 'debian', what: 'making the root file system', ...context });
+    context.report('debian', 'initializing the database with its extension');
+    const [shell, shellArgs] = inRoot(root, { writable: true }, ['sh', '-c', makeDatabase]);
+    await run(...contained(shell, ...shellArgs), {
+      part: 'debian',
+      what: 'initializing the database',
+      ...context,
+    });
+    rmSync(join(root, 'var/cache/apt/archives'), { recursive: true, force: true });
+    context.report(
+      'debian',
+      `made the root file system in ${((performance.now() - started) / 1000).toFixed(0)} s`,
+    );
+  });
+  return join(folder, 'root');
+}
+
+export interface RootOptions {
+  /** Only while it is being built; else the cached files are read-only. */
+  writable?: boolean;
+  /** Folders of the host over folders of the root file system. */
+  binds?: Record<string, string>;
+  /** The user to be, by name, and the working directory. */
+  user?: string;
+}
+
+/**
+ * The command that runs another one inside the root file system. It mounts, so it must run in a mount namespace of its
+ * own (`contained`), where all mounts end with it.
+ */
+export function inRoot(root: string, options: RootOptions, command: readonly string[]): [string, string[]] {
+  const { writable = false, binds = {}, user } = options;
+  const script = [
+    'set -e; root=$1; shift',
+    'mount --bind "$root" "$root"',
+    ...(writable ? [] : ['mount -o remount,bind,ro "$root"']),
+    'mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"; mount -t tmpfs tmpfs "$root/dev/shm"',
+    'mount -t tmpfs tmpfs "$root/run"; mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"',
+    'while [ "$1" != -- ]; do mount --bind "$1" "$root/$2"; shift 2; done; shift',
+    // The parent-death signal is cleared by the change of the user; the namespace still ends with unshare.
+    'exec chroot "$root" "$@"',
+  ].join('\n');
+  const become =
+    user === undefined ? [] : ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--init-groups', '--'];
+  const mounts = Object.entries(binds).flatMap(([target, source]) => [source, target]);
+  return ['sh', ['-c', script, 'in-root', root, ...mounts, '--', ...become, ...command]];
+}
+
+/** The number of a user inside the root file system, for files that are made outside for it. */
+export async function userIn(root: string, user: string): Promise<{ uid: number; gid: number }> {
+  const users = (await readFile(join(root, 'etc/passwd'), 'utf8')).split('\n');
+  const line = users.find((entry) => entry.startsWith(`${user}:`));
+  const [, , uid, gid] = line?.split(':') ?? [];
+  return { uid: Number(uid), gid: Number(gid) };
+}

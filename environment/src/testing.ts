@@ -1,0 +1,153 @@
+/**
+ * For tests: a virtual host, a database or a broker of one's own on the parts that run, found through the endpoints file
+ * or the URLs in the environment (`RABBITMQ_URL`, `MONGODB_URL`, `KUBECONFIG`). Each is removed when it is disposed.
+ */
+import { mongo } from 'mongoose';
+import { currentEndpoints, readEndpoints, stateDir, type Endpoints } from './endpoints.ts';
+import { EnvironmentError } from './errors.ts';
+import { silent } from './progress.ts';
+import { RabbitMq } from './rabbitmq.ts';
+import { RunFolder } from './run-folder.ts';
+import { namedByUrl } from './urls.ts';
+
+export { eventually, type EventuallyOptions } from './eventually.ts';
+
+/** What runs now; a URL in the environment goes before the endpoints file. Throws `WARREN_ENVIRONMENT_DOWN`. */
+export function testEndpoints(): Endpoints {
+  const named = namedByUrl(process.env);
+  const found = named.rabbitmq && named.mongodb ? readEndpoints() : currentEndpoints();
+  const { rabbitmq = found?.rabbitmq, mongodb = found?.mongodb } = named;
+  if (!rabbitmq || !mongodb) return currentEndpoints();
+  // A cluster that a kubeconfig names is the user's own, unless the environment was started with it.
+  return {
+    rabbitmq,
+    mongodb,
+    kubernetes: found?.kubernetes ?? named.kubernetes ?? null,
+    services: found?.services ?? {},
+  };
+}
+
+export interface TestBroker extends AsyncDisposable {
+  /** `amqp://user:password@host:port/vhost` */
+  amqpUrl: string;
+  /** `http://user:password@host:port`, without a path. */
+  managementUrl: string;
+  vhost: string;
+}
+
+/** A virtual host of its own on the running broker; deleted on dispose, with all that is in it. */
+export async function testBroker(): Promise<TestBroker> {
+  const { rabbitmq } = testEndpoints();
+  const vhost = uniqueName();
+  const path = `/api/vhosts/${vhost}`;
+  await manage(rabbitmq.management, 'PUT', path, { default_queue_type: 'quorum' });
+  const user = decodeURIComponent(new URL(rabbitmq.management).username);
+  const all = { configure: '.*', write: '.*', read: '.*' };
+  await manage(rabbitmq.management, 'PUT', `/api/permissions/${vhost}/${encodeURIComponent(user)}`, all);
+  return {
+    amqpUrl: new URL(`/${vhost}`, rabbitmq.amqp).href,
+    managementUrl: rabbitmq.management,
+    vhost,
+    [Symbol.asyncDispose]: () => manage(rabbitmq.management, 'DELETE', path),
+  };
+}
+
+export interface TestDatabase extends AsyncDisposable {
+  /** `mongodb://host:port/name` */
+  url: string;
+  name: string;
+}
+
+/** A database name of its own; dropped on dispose. */
+export function testDatabase(): Promise<TestDatabase> {
+  const name = uniqueName();
+  const url = databaseUrl(testEndpoints().mongodb, name);
+  return Promise.resolve({
+    url,
+    name,
+    async [Symbol.asyncDispose]() {
+      await using client = new mongo.MongoClient(url);
+      await client.db(name).dropDatabase();
+    },
+  });
+}
+
+/** The kubeconfig of the API server that runs. Throws `WARREN_ENVIRONMENT_DOWN` where none does. */
+export function testKubernetes(): Promise<{ kubeconfig: string }> {
+  const { kubernetes } = testEndpoints();
+  if (kubernetes === null) {
+    throw new EnvironmentError(
+      'WARREN_ENVIRONMENT_DOWN',
+      'No API server runs. Start one with: npm run env:up',
+    );
+  }
+  return Promise.resolve(kubernetes);
+}
+
+export interface DedicatedBroker extends AsyncDisposable {
+  /** `amqp://user:password@host:port/`, the default virtual host. */
+  amqpUrl: string;
+  managementUrl: string;
+  vhost: '/';
+  /** Stops the broker in order and starts it again, with its data and on the same ports. Resolves when it takes clients. */
+  restart(): Promise<void>;
+  /** SIGKILL. Clients see their connections cut. */
+  kill(): Promise<void>;
+  /** Starts it again after `kill`. Resolves when it takes clients. */
+  start(): Promise<void>;
+}
+
+/** A RabbitMQ of its own, to be restarted and killed. Ended on dispose; its data are thrown away. Takes root on Debian. */
+export async function dedicatedBroker(): Promise<DedicatedBroker> {
+  const name = `broker-${uniqueName()}`;
+  const folder = new RunFolder(stateDir(), false, name);
+  try {
+    const broker = await RabbitMq.start(folder, { report: silent }, 'rabbitmq', false);
+    return {
+      amqpUrl: `${broker.endpoints.amqp}/`,
+      managementUrl: broker.endpoints.management,
+      vhost: '/',
+      async restart() {
+        await broker.stop();
+        await broker.resume();
+      },
+      kill: () => broker.kill(),
+      start: () => broker.resume(),
+      async [Symbol.asyncDispose]() {
+        await broker[Symbol.asyncDispose]();
+        await folder[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await folder[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** A MongoDB URL with its database replaced; credentials go on being looked up where they were. */
+export function databaseUrl(base: string, database: string): string {
+  const url = new URL(base);
+  if (url.username && !url.searchParams.has('authSource')) {
+    url.searchParams.set('authSource', url.pathname.replace(/^\//, '') || 'admin');
+  }
+  url.pathname = `/${database}`;
+  return url.href;
+}
+
+let made = 0;
+const uniqueName = (): string => `test-${process.pid}-${Date.now().toString(36)}-${made++}`;
+
+async function manage(base: string, method: string, path: string, body?: unknown): Promise<void> {
+  const { origin, username, password } = new URL(base);
+  const response = await fetch(`${origin}${path}`, {
+    method,
+    headers: {
+      authorization: `Basic ${btoa(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`)}`,
+      'content-type': 'application/json',
+    },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(30_000),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+}
