@@ -40,29 +40,22 @@ export interface BrokerSecret {
   readonly managementUrl: string;
 }
 
-/** CRDs, the namespaces, the broker's Secret and the samples: what a new cluster needs, in this order. */
+/** CRDs, the samples (a kustomization) with their namespaces, and the broker's Secret: all that a new cluster needs. */
 export async function applyShop(
   kubectl: Kubectl,
-  options: { crds: string; samples: string; namespaces: readonly string[]; broker: BrokerSecret },
+  options: { crds: string; samples: string; secrets: readonly BrokerSecret[] },
 ): Promise<void> {
-  const { crds, samples, namespaces, broker } = options;
+  const { crds, samples, secrets } = options;
   await kubectl(['apply', '-f', crds]);
   await kubectl(['wait', '--for=condition=Established', '--timeout=30s', '-f', crds]);
-  const objects = [
-    ...[...new Set([...namespaces, broker.namespace])].map((name) => ({
-      apiVersion: 'v1',
-      kind: 'Namespace',
-      metadata: { name },
-    })),
-    {
-      apiVersion: 'v1',
-      kind: 'Secret',
-      metadata: { name: broker.name, namespace: broker.namespace },
-      stringData: { uri: broker.amqpUrl, 'management-uri': broker.managementUrl },
-    },
-  ];
+  await kubectl(['apply', '-k', samples]);
+  const items = secrets.map(({ namespace, name, amqpUrl, managementUrl }) => ({
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { namespace, name },
+    stringData: { uri: amqpUrl, 'management-uri': managementUrl },
+  }));
   // By standard input and server-side: a password belongs neither into an argument nor into an annotation.
-  const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
+  const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
   await kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], list);
-  await kubectl(['apply', '-f', samples]);
 }

@@ -1,8 +1,8 @@
-/** Writes the pages of docs/reference that are made from code: `npm run docs`. Tests fail when they are out of date. */
+/** Writes the pages of docs/reference that are made from code: `npm run docs`. A contract test fails when they are out of date. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { renderEventsReference, shopCatalogue } from '@warren/contracts';
+import { renderPages, root } from './reference/pages.ts';
 
-const reference = join(import.meta.dirname, '../docs/reference');
-
-await writeFile(join(reference, 'events.md'), renderEventsReference(shopCatalogue));
+for (const [file, text] of await renderPages()) {
+  await writeFile(join(root, 'docs/reference', file), text);
+}

@@ -2,6 +2,7 @@
  * Tells what happens while it happens: a conversation (all that one request caused) is told when it has been quiet for
  * a moment, and goes on being told when more of it is heard.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogRecord } from './managed-process.ts';
 import type { Mail } from './mail-sink.ts';
 import { eventLines, storyHead } from './story-lines.ts';
@@ -34,6 +35,13 @@ export class Narrator implements Disposable {
     const id = record['eventId'] ?? record['messageId'];
     const event = typeof id === 'string' ? this.story.event(id) : undefined;
     this.#lastHeard.set(event?.correlationId ?? '', performance.now());
+  }
+
+  /** Resolves when nothing more has been heard of these conversations for a moment. */
+  async settled(correlationIds: readonly string[], signal: AbortSignal): Promise<void> {
+    const quiet = (id: string) => performance.now() - (this.#lastHeard.get(id) ?? -Infinity) > QUIET_MS;
+    while (!correlationIds.every(quiet)) await sleep(LOOK_MS, undefined, { signal });
+    for (const id of correlationIds) this.#lastHeard.delete(id);
   }
 
   /** Tells a whole conversation, from its beginning. */

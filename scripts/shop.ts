@@ -187,9 +187,12 @@ function listeningUrl({ msg, url, port }: LogRecord): string | undefined {
   return typeof port === 'number' ? `http://127.0.0.1:${port}` : undefined;
 }
 
-/** A MongoDB URL with its path (the database) replaced. */
+/** A MongoDB URL with its database replaced; credentials go on being looked up where they were. */
 export function databaseUrl(base: string, database: string): string {
   const url = new URL(base);
+  if (url.username !== '' && !url.searchParams.has('authSource')) {
+    url.searchParams.set('authSource', url.pathname.replace(/^\//, '') || 'admin');
+  }
   url.pathname = `/${database}`;
   return url.href;
 }

@@ -17,6 +17,8 @@ export interface Step {
   readonly note: (text: string) => void;
   readonly done: (text: string) => void;
   readonly failed: (text: string) => void;
+  /** Ends it without a word, if it has not ended yet. */
+  readonly gone: () => void;
 }
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
@@ -75,11 +77,15 @@ export function createTerminal(out: NodeJS.WriteStream = process.stdout): Termin
       const shown: ShownStep = { name, text: '' };
       open.push(shown);
       draw();
-      const end = (mark: string, text: string) => {
+      const gone = () => {
         const index = open.indexOf(shown);
-        if (index < 0) return;
+        if (index < 0) return false;
         open.splice(index, 1);
-        line(`  ${mark} ${name.padEnd(NAME_WIDTH)} ${text}`);
+        draw();
+        return true;
+      };
+      const end = (mark: string, text: string) => {
+        if (gone()) line(`  ${mark} ${name.padEnd(NAME_WIDTH)} ${text}`);
       };
       return {
         note: (text) => {
@@ -90,6 +96,7 @@ export function createTerminal(out: NodeJS.WriteStream = process.stdout): Termin
         },
         done: (text) => end(paint.green('✓'), text),
         failed: (text) => end(paint.red('✗'), text),
+        gone,
       };
     },
     [Symbol.dispose]: () => {

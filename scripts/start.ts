@@ -1,0 +1,281 @@
+/**
+ * `npm start`: the shop on real parts, and the story of one order. See USAGE.
+ *
+ * What is started ends with this process: gracefully on Ctrl-C, in the order of its dependencies, and by the kernel's
+ * parent-death signal when it is killed.
+ */
+import { parseArgs } from 'node:util';
+import { join, relative } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { applyShop, kubectlFor } from './cluster.ts';
+import { mountBindings } from './binding-mount.ts';
+import { outcomeOf, placeFirstOrder, type OrderOutcome, type PlacedOrder } from './first-order.ts';
+import { startMailSink, type MailSink } from './mail-sink.ts';
+import { ProcessEndedError, type ManagedProcess } from './managed-process.ts';
+import { Narrator } from './narrator.ts';
+import { bringUp, chooseShopPorts, type RealParts } from './real-parts.ts';
+import { brokerSecretsIn } from './samples.ts';
+import { serviceNames, Shop, writeBrokerSecret } from './shop.ts';
+import { createSupervisor } from './supervisor.ts';
+import { createTerminal, type Terminal } from './terminal.ts';
+import { addressLines, tryLines, type Whereabouts } from './things-to-try.ts';
+
+const USAGE = `npm start [-- options]: the shop on a real RabbitMQ and a real database, and the story of one order
+
+  --kubernetes   the resources are in a real Kubernetes API server, not in the folder
+  --once         tells the story and ends
+  --help
+
+  RABBITMQ_URL, RABBITMQ_MANAGEMENT_URL, MONGODB_URL, KUBECONFIG   used as they are, where set
+  OTEL_EXPORTER_OTLP_ENDPOINT                                      where traces go
+  WARREN_HOST                                                      where the services listen (127.0.0.1)
+`;
+
+const root = join(import.meta.dirname, '..');
+const samples = join(root, 'k8s', 'samples');
+const refusedDomain = 'refused.example';
+const STORY_LIMIT_MS = 60_000;
+
+interface Options {
+  readonly kubernetes: boolean;
+  readonly once: boolean;
+}
+
+/** Everything that runs, and ends with the stack that it is on. */
+interface Running {
+  readonly shop: Shop;
+  readonly parts: RealParts;
+  readonly narrator: Narrator;
+  readonly mailSink: MailSink;
+  readonly kubeconfig: string | undefined;
+}
+
+async function main(options: Options): Promise<void> {
+  using terminal = createTerminal();
+  const { line, paint } = terminal;
+  const stop = new AbortController();
+  const onSignal = () => {
+    // The second one does not wait: what is left is killed with this process.
+    if (stop.signal.aborted) process.exit(130);
+    stop.abort(new Stopped());
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  let farewell = false;
+  try {
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => {
+      if (farewell) line(paint.dim('  all ended'));
+    });
+    const running = await start(options, terminal, stop, stack);
+    stack.defer(() => {
+      line();
+      line(
+        paint.dim('  ending: the services finish what they have in hand, then the operator, then the rest …'),
+      );
+      farewell = true;
+    });
+    const { placed, outcome } = await tellFirstOrder(running, terminal, stop.signal);
+    tellOutcome(outcome, running.mailSink, terminal);
+    if (options.once) return;
+    tellWhereabouts(running, placed, terminal);
+    running.narrator.follow();
+    await aborted(stop.signal);
+  } catch (error) {
+    if (error instanceof Stopped) return;
+    line();
+    line(`  ${paint.red('✗')} ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  } finally {
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+  }
+}
+
+/** Somebody asked for the end. */
+class Stopped extends Error {
+  override readonly name = 'Stopped';
+}
+
+async function start(
+  options: Options,
+  terminal: Terminal,
+  stop: AbortController,
+  stack: AsyncDisposableStack,
+): Promise<Running> {
+  const { line, paint } = terminal;
+  line();
+  line(
+    `  ${paint.bold('Warren')}  ${paint.dim('one resource, and an event consumer has all it needs on RabbitMQ')}`,
+  );
+  line();
+  const parts = stack.use(await bringUp({ kubernetes: options.kubernetes, terminal, signal: stop.signal }));
+  stop.signal.throwIfAborted();
+
+  const narrator = stack.use(new Narrator(terminal));
+  const mailSink = stack.use(await startMailSink({ refusedDomain, onMail: (mail) => narrator.mail(mail) }));
+  const ports = await chooseShopPorts(terminal);
+  const brokerSecrets = (await brokerSecretsIn(samples)).map((secret) => ({
+    ...secret,
+    amqpUrl: parts.amqpUrl,
+    managementUrl: parts.managementUrl,
+  }));
+  const bindings = join(parts.stateDir, 'bindings');
+  // Those of an earlier run may name a broker that is gone.
+  await rm(bindings, { recursive: true, force: true });
+  let kubeconfig: string | undefined;
+  if (options.kubernetes) {
+    kubeconfig = parts.kubeconfig;
+    if (kubeconfig === undefined) throw new Error('there is no Kubernetes API server to use');
+    const step = terminal.step('resources');
+    step.note('kubectl apply');
+    const crds = join(root, 'charts', 'warren', 'crds');
+    await applyShop(kubectlFor(kubeconfig), { crds, samples, secrets: brokerSecrets });
+    step.done(`CRDs, ${relative(root, samples)} and the broker's Secret applied`);
+    stack.use(await mountBindings({ kubeconfig, namespace: 'shop', root: join(bindings, 'shop') }));
+  } else {
+    for (const secret of brokerSecrets) await writeBrokerSecret(parts.stateDir, secret);
+  }
+
+  const supervisor = createSupervisor({
+    onRestart: (process, count) => {
+      tellEnd(process, terminal);
+      line(`  ${paint.yellow('↻')} starting ${process.name} again (${count} of 3 within a minute)`);
+    },
+    onGivenUp: (process) => stop.abort(new ProcessEndedError(process)),
+  });
+  const shop = new Shop({
+    stateDir: parts.stateDir,
+    amqpUrl: parts.amqpUrl,
+    mongodbUrl: parts.mongodbUrl,
+    databasePrefix: process.env['WARREN_DATABASE_PREFIX'] ?? '',
+    smtpUrl: mailSink.url,
+    source: kubeconfig === undefined ? { folder: samples } : { kubeconfig },
+    bindingRoot: join(bindings, 'shop'),
+    ports,
+    ...(process.env['WARREN_HOST'] === undefined ? {} : { env: { HOST: process.env['WARREN_HOST'] } }),
+    onLog: (_process, record) => narrator.hear(record),
+    onUnexpectedEnd: supervisor.ended,
+  });
+  stack.use(shop);
+  stack.defer(() => supervisor.stop());
+  await startShop(shop, terminal, stop.signal);
+  parts.announce(Object.fromEntries(serviceNames.map((name) => [name, shop.url(name)])));
+  if (kubeconfig !== undefined) {
+    line();
+    for (const text of (await kubectlFor(kubeconfig)(['get', 'esub', '-A'])).trimEnd().split('\n'))
+      line(`  ${text}`);
+  }
+  return { shop, parts, narrator, mailSink, kubeconfig };
+}
+
+async function startShop(shop: Shop, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  const began = performance.now();
+  const step = terminal.step('shop');
+  const waiting = new Set<string>(serviceNames);
+  const tell = () => step.note(`waiting for ${[...waiting].join(', ')}`);
+  tell();
+  try {
+    await shop.start({
+      signal,
+      onReady: (name) => {
+        waiting.delete(name);
+        if (waiting.size > 0) tell();
+      },
+    });
+  } catch (error) {
+    step.failed('did not start');
+    throw error;
+  }
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  step.done(`the operator and ${serviceNames.length} services are ready after ${seconds} s`);
+}
+
+/** Places the order and tells its story when the services say that it is over. */
+async function tellFirstOrder(
+  { shop, narrator }: Running,
+  { line, paint }: Terminal,
+  signal: AbortSignal,
+): Promise<{ placed: PlacedOrder; outcome: OrderOutcome }> {
+  line();
+  line(`  ${paint.bold('The story of one order')}, told from the logs of the services`);
+  const placed = await placeFirstOrder(shop);
+  const outcome = await outcomeOf(shop, placed, { timeoutMs: STORY_LIMIT_MS, signal });
+  await narrator.settled(Object.values(placed.conversations), signal);
+  line();
+  line(`  ${paint.bold('POST /users')}   ${placed.user.name} <${placed.user.email}>`);
+  narrator.tell(placed.conversations.user);
+  line();
+  line(
+    `  ${paint.bold('POST /orders')}  ${placed.order.total.toFixed(2)} ${placed.order.currency}, order ${placed.order.id}`,
+  );
+  narrator.tell(placed.conversations.order);
+  return { placed, outcome };
+}
+
+function tellOutcome(
+  { order, points, notifications }: OrderOutcome,
+  sink: MailSink,
+  { line, paint }: Terminal,
+): void {
+  const row = (name: string, text: string) => line(`  ${paint.bold(name.padEnd(14))}${text}`);
+  const colour = order.status === 'completed' ? paint.green : paint.yellow;
+  line();
+  row('order', `${colour(order.status)}, ${order.total.toFixed(2)} ${order.currency}`);
+  row('loyalty', `${points} points`);
+  for (const { to, subject } of notifications) row('mail', `to ${to}: ${subject}`);
+  const mail = sink.mails.findLast((one) => notifications.some(({ subject }) => subject === one.subject));
+  for (const text of mail?.text.trimEnd().split('\n') ?? [])
+    line(paint.dim(`                │ ${text}`.trimEnd()));
+}
+
+function tellWhereabouts(
+  { shop, parts, kubeconfig }: Running,
+  { user }: PlacedOrder,
+  terminal: Terminal,
+): void {
+  const { line, paint } = terminal;
+  const at: Whereabouts = {
+    urls: Object.fromEntries(serviceNames.map((name) => [name, shop.url(name)])) as Whereabouts['urls'],
+    operatorUrl: shop.url('operator'),
+    managementUrl: parts.managementUrl,
+    vhost: parts.vhost,
+    stateDir: relative(process.cwd(), parts.stateDir),
+    samples: relative(process.cwd(), samples),
+    kubeconfig: kubeconfig === undefined ? undefined : relative(process.cwd(), kubeconfig),
+    userId: user.id,
+    refusedDomain,
+  };
+  line();
+  line(`  ${paint.bold('It stays up.')} Ctrl-C ends all of it.`);
+  line();
+  for (const text of addressLines(at, paint)) line(text);
+  line();
+  for (const text of tryLines(at, paint)) line(text);
+  line();
+}
+
+function tellEnd({ name, ended, lastLines, logFile }: ManagedProcess, { line, paint }: Terminal): void {
+  line();
+  line(
+    `  ${paint.red('✗')} ${paint.bold(name)} ended with ${ended ?? '?'}; its last lines (all in ${relative(process.cwd(), logFile)}):`,
+  );
+  for (const text of lastLines) line(paint.dim(`      ${text}`));
+}
+
+/** Resolves when somebody asked for the end; rejects when a process cannot be kept up. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const end = () => reject(signal.reason as Error);
+    if (signal.aborted) end();
+    else signal.addEventListener('abort', end, { once: true });
+  });
+}
+
+const { values } = parseArgs({
+  options: {
+    kubernetes: { type: 'boolean', default: false },
+    once: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) process.stdout.write(USAGE);
+else await main(values);
