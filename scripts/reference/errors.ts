@@ -40,5 +40,7 @@ function headerOf(text: string): string[] {
   return comment
     .split('\n')
     .map((line) => line.replace(/^ \* ?/, ''))
-    .map((line) => (line.startsWith('|') ? line.replace(/(?<![`A-Z_])(WARREN_[A-Z_0-9]+)(?![`A-Z_0-9])/g, '`$1`') : line));
+    .map((line) =>
+      line.startsWith('|') ? line.replace(/(?<![`A-Z_])(WARREN_[A-Z_0-9]+)(?![`A-Z_0-9])/g, '`$1`') : line,
+    );
 }

@@ -16,7 +16,9 @@ describe('the reference', () => {
   test('lists every error code that a package defines', async () => {
     const missing = (await errorSources()).flatMap(({ name, text }) => {
       const documented = documentedCodes(text);
-      return [...definedCodes(text)].filter((code) => !documented.has(code)).map((code) => `${name}: ${code}`);
+      return [...definedCodes(text)]
+        .filter((code) => !documented.has(code))
+        .map((code) => `${name}: ${code}`);
     });
     expect(missing).toEqual([]);
   });

@@ -70,7 +70,8 @@ function table(name: string, schema: Schema | undefined): string[] {
     '| field | type | default | meaning |',
     '|---|---|---|---|',
     ...fieldsOf(schema, '').map(
-      ({ path, kind, preset, meaning }) => `| \`${path}\` | ${cell(kind)} | ${cell(preset)} | ${cell(meaning)} |`,
+      ({ path, kind, preset, meaning }) =>
+        `| \`${path}\` | ${cell(kind)} | ${cell(preset)} | ${cell(meaning)} |`,
     ),
   ];
 }
@@ -103,7 +104,8 @@ function fieldsOf(schema: Schema, prefix: string): Field[] {
 
 function kindOf(schema: Schema): string {
   if (schema.enum !== undefined) return schema.enum.map((value) => `\`${value}\``).join(', ');
-  if (schema.type === 'array') return `list of ${schema.items?.type ?? 'values'}${range(schema.minItems, schema.maxItems)}`;
+  if (schema.type === 'array')
+    return `list of ${schema.items?.type ?? 'values'}${range(schema.minItems, schema.maxItems)}`;
   return `${schema.type ?? ''}${range(schema.minimum, schema.maximum)}`;
 }
 

@@ -1,8 +1,29 @@
 /**
  * Every error that this package throws, each with a stable `code`.
  *
- * Of the core: TerminalError, ReconcileTimeoutError, SyncTimeoutError, StoppedError.
- * Of the API server: KubernetesError and what extends it, one class for each thing a caller may want to do about it.
+ * | code | class | means | what to do |
+ * |---|---|---|---|
+ * | `WARREN_CONTROLLER_TERMINAL` | TerminalError | the key must not be retried | change the object |
+ * | `WARREN_CONTROLLER_RECONCILE_TIMEOUT` | ReconcileTimeoutError | a reconcile took longer than it may: the reason of its signal | it is tried again |
+ * | `WARREN_CONTROLLER_SYNC_TIMEOUT` | SyncTimeoutError | a source did not list what there is in time; no worker was started | look at the API server and the rights to list |
+ * | `WARREN_CONTROLLER_STOPPED` | StoppedError | the reason of a signal whose owner is being stopped | nothing |
+ * | `WARREN_CONTROLLER_LEADERSHIP_LOST` | LeadershipLostError | the lease went to another, or could not be renewed | end the process; the next start stands by |
+ * | `WARREN_K8S_BAD_REQUEST` | BadRequestError | 400 | fix the caller |
+ * | `WARREN_K8S_UNAUTHORIZED` | UnauthorizedError | 401: the credentials are not, or no longer, accepted | look at the token |
+ * | `WARREN_K8S_FORBIDDEN` | ForbiddenError | 403: RBAC or admission refuses | grant the right that the message names |
+ * | `WARREN_K8S_NOT_FOUND` | NotFoundError | 404 | |
+ * | `WARREN_K8S_CONFLICT` | ConflictError | 409: somebody else was faster, or owns the field | read again |
+ * | `WARREN_K8S_ALREADY_EXISTS` | AlreadyExistsError | 409 of a create | |
+ * | `WARREN_K8S_GONE` | GoneError | 410, or Expired in a watch: the history asked for is no longer there | list again; the reflector does |
+ * | `WARREN_K8S_INVALID` | InvalidError | 422: a value is refused | fix the field that the message names |
+ * | `WARREN_K8S_TOO_MANY_REQUESTS` | TooManyRequestsError | 429 | wait as long as it says; the client does |
+ * | `WARREN_K8S_SERVER_ERROR` | ServerError | 5xx | tried again |
+ * | `WARREN_K8S_CONNECTION` | ConnectionError | no answer: refused, reset, not resolved, or ended in the middle | tried again |
+ * | `WARREN_K8S_TIMEOUT` | RequestTimeoutError | no answer in time; whether the server acted is unknown | read, then decide |
+ * | `WARREN_K8S_CREDENTIALS` | CredentialsError | the credentials could not be obtained; nothing was sent | look at the token file or the plugin |
+ * | `WARREN_K8S_MALFORMED_RESPONSE` | MalformedResponseError | the answer is not what the API promises | look at what stands between |
+ * | `WARREN_K8S_ERROR` | KubernetesError | any other status; what the others extend | |
+ *
  * No message contains a request body, a header or credentials; messages about Secrets leave out what the server says of values.
  */
 
