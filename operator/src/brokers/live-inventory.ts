@@ -1,0 +1,90 @@
+/** An inventory that follows our own writes: each says how things are after it, and saying it twice changes nothing. */
+import { inventoryOf, policyIndexOf, queueOfWaitQueue } from '@warren/topology';
+import type {
+  Binding,
+  Found,
+  FoundExchange,
+  FoundQueue,
+  Inventory,
+  Policy,
+  PolicyIndex,
+  Step,
+} from '@warren/topology';
+
+export class LiveInventory implements Inventory {
+  readonly exchanges: Map<string, FoundExchange>;
+  readonly queues: Map<string, FoundQueue>;
+  readonly bindings: Map<string, readonly Binding[]>;
+  readonly waitQueues: Map<string, readonly FoundQueue[]>;
+  policies: readonly Policy[];
+  #policyIndex: PolicyIndex | undefined;
+
+  constructor(found: Found) {
+    const { exchanges, queues, bindings, waitQueues, policies, policyIndex } = inventoryOf(found);
+    this.exchanges = new Map(exchanges);
+    this.queues = new Map(queues);
+    this.bindings = new Map(bindings);
+    this.waitQueues = new Map(waitQueues);
+    this.policies = policies;
+    this.#policyIndex = policyIndex;
+  }
+
+  get policyIndex(): PolicyIndex {
+    this.#policyIndex ??= policyIndexOf(this.policies);
+    return this.#policyIndex;
+  }
+
+  apply(step: Step): void {
+    switch (step.step) {
+      case 'declareExchange':
+        this.exchanges.set(step.exchange.name, { ...step.exchange, internal: false });
+        break;
+      case 'declareQueue': {
+        const type = step.queue.arguments['x-queue-type'];
+        // How many messages it holds nobody has counted.
+        const queue = { ...step.queue, type: typeof type === 'string' ? type : 'classic' };
+        this.queues.set(queue.name, queue);
+        this.#changeWaits(queue.name, (others) => [...others, queue]);
+        break;
+      }
+      case 'deleteQueue':
+        this.queues.delete(step.queue);
+        this.bindings.delete(step.queue);
+        this.#changeWaits(step.queue, (others) => others);
+        break;
+      case 'bind':
+      case 'unbind': {
+        const { destination } = step.binding;
+        const others = (this.bindings.get(destination) ?? []).filter((one) => !isSame(one, step.binding));
+        this.bindings.set(destination, step.step === 'bind' ? [...others, step.binding] : others);
+        break;
+      }
+      case 'putPolicy':
+        this.#changePolicies(step.policy.name, [step.policy]);
+        break;
+      case 'deletePolicy':
+        this.#changePolicies(step.policy, []);
+        break;
+    }
+  }
+
+  #changeWaits(name: string, change: (others: readonly FoundQueue[]) => readonly FoundQueue[]): void {
+    const queue = queueOfWaitQueue(name);
+    if (queue === undefined) return;
+    const others = (this.waitQueues.get(queue) ?? []).filter((one) => one.name !== name);
+    this.waitQueues.set(queue, change(others));
+  }
+
+  #changePolicies(name: string, now: readonly Policy[]): void {
+    this.policies = [...this.policies.filter((one) => one.name !== name), ...now];
+    this.#policyIndex = undefined;
+  }
+}
+
+function isSame(a: Binding, b: Binding): boolean {
+  return a.source === b.source && a.routingKey === b.routingKey && textOf(a) === textOf(b);
+}
+
+function textOf({ arguments: args }: Binding): string {
+  return JSON.stringify(Object.entries(args).sort(([a], [b]) => (a < b ? -1 : 1)));
+}

@@ -1,0 +1,59 @@
+/**
+ * What was read of a virtual host, with every write of ours since: so a reconcile sees what the one before it did, and a
+ * thousand of them cost one reading.
+ *
+ * A reading that was under way while a write ended may or may not have seen it. So the writes that ended after a reading
+ * began are made again upon what it gave.
+ */
+import type { Found, Inventory, Step } from '@warren/topology';
+import { LiveInventory } from './live-inventory.ts';
+
+export interface Reading {
+  /** Changes with our own writes: what is to be compared is looked at without waiting in between. */
+  found: Inventory;
+  /** When it began, in milliseconds of `performance.now()`: what others did before that is in it. */
+  readAt: number;
+}
+
+export class Mirror {
+  #held: { found: LiveInventory; readAt: number } | undefined;
+  /** Only those that a reading under way may have missed. */
+  #writes: { endedAt: number; step: Step }[] = [];
+  #readings = 0;
+  /** Counts what made everything read so far doubtful. */
+  #doubts = 0;
+
+  /** Undefined when nothing was read, or what was read is not to be trusted any more. */
+  get reading(): Reading | undefined {
+    return this.#held;
+  }
+
+  /** Reads anew. When that fails, what is there stays. */
+  async refresh(read: () => Promise<Found>): Promise<Reading> {
+    const readAt = performance.now();
+    const doubts = this.#doubts;
+    this.#readings += 1;
+    try {
+      const found = new LiveInventory(await read());
+      for (const { endedAt, step } of this.#writes) if (endedAt >= readAt) found.apply(step);
+      // Doubted meanwhile, it still serves those who asked before, and nobody after them.
+      if (doubts === this.#doubts) this.#held = { found, readAt };
+      return { found, readAt };
+    } finally {
+      this.#readings -= 1;
+      if (this.#readings === 0) this.#writes = [];
+    }
+  }
+
+  /** A write has succeeded. */
+  wrote(step: Step): void {
+    if (this.#readings > 0) this.#writes.push({ endedAt: performance.now(), step });
+    this.#held?.found.apply(step);
+  }
+
+  /** A write has an unknown outcome, or something is not as it was read: whoever asks next reads anew. */
+  doubt(): void {
+    this.#doubts += 1;
+    this.#held = undefined;
+  }
+}

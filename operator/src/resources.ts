@@ -1,0 +1,52 @@
+/** The resources the operator reconciles, as both sources hold them. */
+import type { CustomResource } from '@warren/controller';
+import type { EventSubscriptionSpec } from '@warren/topology';
+
+export const API_VERSION = 'warren.events/v1alpha1';
+
+/** Holds a subscription until its broker objects are dealt with. It is also the claim on their names: see claims.ts. */
+export const FINALIZER = 'warren.events/topology';
+
+/** `"true"` allows the operator to take over broker objects that it did not make. */
+export const ADOPT_ANNOTATION = 'warren.events/adopt';
+
+export interface Condition {
+  type: string;
+  status: 'True' | 'False' | 'Unknown';
+  reason: string;
+  message: string;
+  /** The generation of the spec that the condition speaks of. */
+  observedGeneration?: number;
+  /** When `status` last changed: ISO 8601. */
+  lastTransitionTime: string;
+}
+
+export interface SubscriptionStatus {
+  observedGeneration?: number;
+  conditions?: Condition[];
+  queue?: string;
+  deadLetterQueue?: string;
+  /** `broker` (delayed retry) or `ladder` (wait queues). */
+  retryMode?: string;
+  messages?: { ready: number; unacked: number; deadLetters: number };
+  consumers?: number;
+  /** The Service Binding specification's reference to the Secret with the consumer's settings. */
+  binding?: { name: string };
+}
+
+export interface BrokerSpec {
+  secretRef: { namespace: string; name: string };
+  /** Names, or `*` for every namespace. */
+  allowedNamespaces?: string[];
+}
+
+export interface BrokerStatus {
+  observedGeneration?: number;
+  conditions?: Condition[];
+  version?: string;
+}
+
+export type SubscriptionResource = CustomResource<EventSubscriptionSpec, SubscriptionStatus>;
+export type BrokerResource = CustomResource<BrokerSpec, BrokerStatus>;
+
+export type Kind = 'EventSubscription' | 'EventBroker';

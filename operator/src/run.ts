@@ -1,0 +1,126 @@
+/** The operator as a process: its source, its server, its controllers, and the order in which they end. */
+import { randomUUID } from 'node:crypto';
+import { readdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { createCluster, createLeaderElector, createMetrics } from '@warren/controller';
+import type { ControllerMetrics, LeaderElector } from '@warren/controller';
+import type { Logger } from 'pino';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { Command } from './cli.ts';
+import { UsageError } from './errors.ts';
+import { FolderSource } from './folder/folder-source.ts';
+import { KubernetesSource } from './kubernetes/kubernetes-source.ts';
+import { createOperator } from './operator.ts';
+import { startServer } from './server.ts';
+import type { Settings } from './settings.ts';
+import type { ResourceSource } from './source.ts';
+import { loadValidators } from './validation/crd.ts';
+import type { KindValidator } from './validation/crd.ts';
+
+type Run = Extract<Command, { command: 'run' }>;
+
+const FIELD_MANAGER = 'warren-operator';
+const LEASE = 'warren-operator';
+
+interface Opened extends AsyncDisposable {
+  source: ResourceSource;
+  election?: LeaderElector;
+}
+
+/** Runs until the signal aborts. Rejects when it cannot start, or has lost its leadership. */
+export async function run(
+  { source: where, workers, resyncMs }: Run,
+  settings: Settings,
+  { log, signal }: { log: Logger; signal: AbortSignal },
+): Promise<void> {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const metrics = createMetrics(registry);
+  await using opened =
+    where.mode === 'folder'
+      ? await openFolder(where, settings, log)
+      : openKubernetes(where, settings, metrics, log);
+  const { source, election } = opened;
+  const operator = createOperator({
+    source,
+    registry,
+    metrics,
+    log,
+    workers,
+    resyncMs,
+    abandonAfterMs: settings.abandonAfterMs,
+    ...(election === undefined ? {} : { election }),
+  });
+  await using server = await startServer({
+    port: settings.port,
+    registry,
+    notReady: () => (operator.synced ? [] : ['the resources have not been listed yet']),
+  });
+  log.info({ port: server.port }, 'the operator has started; /livez, /readyz and /metrics answer');
+  await operator.run(signal);
+  log.info('the operator has ended');
+}
+
+async function openFolder(
+  { folder, state }: { folder: string; state: string },
+  { crdDir }: Settings,
+  log: Logger,
+): Promise<Opened> {
+  const source = await FolderSource.open({
+    folder,
+    state,
+    validators: readValidators(crdDir),
+    log,
+    onProblem: (line) => log.warn(line),
+  });
+  log.info({ folder, state }, 'the resources are those of a folder');
+  return { source, [Symbol.asyncDispose]: () => source.close() };
+}
+
+function openKubernetes(
+  { namespace }: { namespace?: string },
+  settings: Settings,
+  metrics: ControllerMetrics,
+  log: Logger,
+): Opened {
+  const cluster = createCluster({ fieldManager: FIELD_MANAGER, observer: metrics.requests });
+  const identity = `${hostname()}_${randomUUID().slice(0, 8)}`;
+  const source = new KubernetesSource({
+    cluster,
+    instance: identity,
+    metrics,
+    log,
+    ...(namespace === undefined ? {} : { namespace }),
+  });
+  const election = createLeaderElector({
+    cluster,
+    namespace: settings.namespace,
+    name: LEASE,
+    identity,
+    observer: metrics.election,
+    log,
+    onNewLeader: (leader) => log.info({ leader, self: leader === identity }, 'the leader is known'),
+  });
+  return {
+    source,
+    election,
+    [Symbol.asyncDispose]: async () => {
+      await source[Symbol.asyncDispose]();
+      await cluster.close();
+    },
+  };
+}
+
+/** The validators of Warren's kinds, from the folder of their CRDs. */
+export function readValidators(crdDir: string): Map<string, KindValidator> {
+  let names: string[];
+  try {
+    names = readdirSync(crdDir).filter((name) => /\.ya?ml$/.test(name));
+  } catch {
+    names = [];
+  }
+  if (names.length === 0)
+    throw new UsageError(`there are no CRDs in ${crdDir}: set CRD_DIR to the folder that holds them`);
+  return loadValidators(names.sort().map((name) => join(crdDir, name)));
+}

@@ -1,0 +1,177 @@
+/**
+ * The status of a subscription from what a reconcile found out. Pure: equal findings give an equal status, so that nothing
+ * is written while nothing changes.
+ */
+import { conditionOf, conditionsAfter } from '../conditions.ts';
+import type { Said } from '../conditions.ts';
+import type { SubscriptionResource, SubscriptionStatus } from '../resources.ts';
+
+export interface Counts {
+  ready: number;
+  unacked: number;
+  deadLetters: number;
+  consumers: number;
+}
+
+/** What a reconcile came to. Everything but `inSync` leaves the broker as it is. */
+export type Verdict =
+  /** Everything is as it should be, or has just been made so. `overridden`: but for what other people's policies say. */
+  | { verdict: 'inSync'; overridden?: readonly string[] }
+  /** It differs from what was made: it is being repaired, or driftPolicy Report says to leave it. */
+  | { verdict: 'drifted'; differences: readonly string[]; policy: 'Repair' | 'Report' }
+  /** An object would have to be made anew, which would lose what is in it. */
+  | { verdict: 'blocked'; differences: readonly string[] }
+  /** Somebody else's object has a name that is wanted. */
+  | { verdict: 'conflict'; message: string }
+  /** The broker cannot be used now. */
+  | { verdict: 'waiting'; reason: string; message: string }
+  /** The broker, or the API server, refused a write. It is tried again. */
+  | { verdict: 'failed'; reason: string; message: string }
+  /** The resource is deleted, and something holds that up. */
+  | { verdict: 'deleting'; reason: string; message: string }
+  /** It may not use this broker, or names one that does not exist. */
+  | { verdict: 'refused'; reason: string; message: string };
+
+export interface Findings {
+  verdict: Verdict;
+  names: { queue: string; deadLetterQueue: string };
+  /** `broker` or `ladder`, where the broker is known. */
+  retryMode?: string;
+  /** In words: what the queue takes. */
+  takes?: string;
+  /** Undefined where the broker did not tell: the last known numbers stay. */
+  counts?: Counts;
+  binding?: string;
+}
+
+export function statusOf(
+  resource: SubscriptionResource,
+  { verdict, names, retryMode, takes, counts, binding }: Findings,
+  now: string,
+): SubscriptionStatus {
+  const before = resource.status;
+  const { generation } = resource.metadata;
+  const messages =
+    counts === undefined
+      ? before?.messages
+      : { ready: counts.ready, unacked: counts.unacked, deadLetters: counts.deadLetters };
+  const consumers = counts?.consumers ?? before?.consumers;
+  const said = [
+    ...topologyConditions(verdict, names.queue, takes),
+    deadLetterCondition(names.deadLetterQueue, messages?.deadLetters),
+    ...scalingCondition(resource),
+  ];
+  const mode = retryMode ?? before?.retryMode;
+  const bound = binding ?? before?.binding?.name;
+  return {
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+    conditions: conditionsAfter(before?.conditions, said, generation, now),
+    queue: names.queue,
+    deadLetterQueue: names.deadLetterQueue,
+    ...(mode === undefined ? {} : { retryMode: mode }),
+    ...(messages === undefined ? {} : { messages }),
+    ...(consumers === undefined ? {} : { consumers }),
+    ...(bound === undefined ? {} : { binding: { name: bound } }),
+  };
+}
+
+function topologyConditions(verdict: Verdict, queue: string, takes: string | undefined): Said[] {
+  const both = (
+    ready: Pick<Said, 'status' | 'reason' | 'message'>,
+    inSync: Pick<Said, 'status' | 'reason' | 'message'>,
+  ): Said[] => [
+    { type: 'Ready', ...ready },
+    { type: 'TopologyInSync', ...inSync },
+  ];
+  switch (verdict.verdict) {
+    case 'inSync': {
+      const { overridden = [] } = verdict;
+      return both(
+        { status: 'True', reason: 'Ready', message: `queue ${queue} takes ${takes ?? 'its events'}` },
+        overridden.length === 0
+          ? { status: 'True', reason: 'InSync', message: 'the broker is as wanted' }
+          : { status: 'False', reason: 'PolicyOverridden', message: listed(overridden) },
+      );
+    }
+    case 'drifted': {
+      const what = verdict.policy === 'Report' ? ', and driftPolicy is Report' : ' and being repaired';
+      const message = `changed by hand${what}: ${listed(verdict.differences)}`;
+      return both(
+        { status: 'False', reason: 'Drifted', message },
+        { status: 'False', reason: 'Drifted', message },
+      );
+    }
+    case 'blocked': {
+      const message = `cannot be changed in place: ${listed(verdict.differences)}`;
+      return both(
+        { status: 'False', reason: 'MigrationNeeded', message },
+        { status: 'False', reason: 'MigrationNeeded', message },
+      );
+    }
+    case 'conflict':
+      return both(
+        { status: 'False', reason: 'Conflict', message: verdict.message },
+        { status: 'False', reason: 'Conflict', message: verdict.message },
+      );
+    case 'waiting':
+      return both(
+        { status: 'False', reason: verdict.reason, message: verdict.message },
+        { status: 'Unknown', reason: verdict.reason, message: verdict.message },
+      );
+    case 'failed':
+    case 'deleting':
+    case 'refused':
+      return both(
+        { status: 'False', reason: verdict.reason, message: verdict.message },
+        { status: 'False', reason: verdict.reason, message: verdict.message },
+      );
+  }
+}
+
+/** True means that somebody should look: there are dead letters. */
+function deadLetterCondition(queue: string, count: number | undefined): Said {
+  if (count === undefined)
+    return {
+      type: 'DeadLetters',
+      status: 'Unknown',
+      reason: 'NotCounted',
+      message: `${queue} has not been counted yet`,
+    };
+  // The number is in status.messages: here it would be written anew with every message.
+  return count === 0
+    ? { type: 'DeadLetters', status: 'False', reason: 'None', message: `${queue} is empty` }
+    : {
+        type: 'DeadLetters',
+        status: 'True',
+        reason: 'Waiting',
+        message: `messages that could not be handled wait in ${queue}`,
+      };
+}
+
+function scalingCondition({ spec }: SubscriptionResource): Said[] {
+  if (spec.scaling === undefined) return [];
+  return [
+    {
+      type: 'Scaling',
+      status: 'False',
+      reason: 'NotApplied',
+      message: 'spec.scaling is understood and not acted on yet: the consumer keeps its number of replicas',
+    },
+  ];
+}
+
+/** At most five, so that a status stays readable. */
+export function listed(differences: readonly string[]): string {
+  const shown = differences.slice(0, 5).join('; ');
+  return differences.length > 5 ? `${shown}; and ${differences.length - 5} more` : shown;
+}
+
+/** Whether everything was made as this very spec wants it: what differs now, somebody else changed. */
+export function wasInSync({ metadata, status }: SubscriptionResource): boolean {
+  const condition = conditionOf(status?.conditions, 'TopologyInSync');
+  return (
+    condition !== undefined &&
+    condition.observedGeneration === metadata.generation &&
+    ['InSync', 'Drifted', 'PolicyOverridden'].includes(condition.reason)
+  );
+}
