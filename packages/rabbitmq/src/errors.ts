@@ -2,7 +2,7 @@
  * Every error of this package, each with a stable `code` that callers, alerts and documents may rely on.
  * No message, cause or property ever holds a password: see endpoint.ts.
  *
- * AMQP
+ * Messages
  * | code                        | class                  | was the message taken?                  | what to do               |
  * |-----------------------------|------------------------|-----------------------------------------|--------------------------|
  * | WARREN_UNROUTABLE           | UnroutableError        | no: no queue is bound for it            | hold it, fix the binding |
@@ -16,7 +16,17 @@
  * | WARREN_DELIVERY_LOST        | DeliveryLostError      | reason of a handler's aborted signal    |                          |
  * | WARREN_CONSUMER_STOPPED     | ConsumerStoppedError   | reason of a handler's aborted signal    |                          |
  *
- * Connection and management API: see BrokerConnectionError and ManagementError.
+ * Connection (BrokerConnectionError) and management API (ManagementError)
+ * | code                        | means                                                         | what to do                      |
+ * |-----------------------------|---------------------------------------------------------------|---------------------------------|
+ * | WARREN_BROKER_UNREACHABLE   | nothing answers there, not in time, or it went away           | it is tried again               |
+ * | WARREN_BROKER_UNAUTHORIZED  | user or password refused                                      | correct the Secret              |
+ * | WARREN_BROKER_FORBIDDEN     | the virtual host is missing, or not allowed for this user     | grant it, or correct the Secret |
+ * | WARREN_BROKER_NOT_FOUND     | what is named is not there                                    | make it first                   |
+ * | WARREN_BROKER_CONFLICT      | it exists with other arguments; nothing was changed           | migrate, or adopt it            |
+ * | WARREN_BROKER_REFUSED       | the broker refuses the request                                | read its reason                 |
+ * | WARREN_BROKER_FAILED        | the broker failed (5xx)                                       | it is tried again               |
+ * | WARREN_BROKER_BAD_ANSWER    | an answer that is not what RabbitMQ's API gives               | look at what stands between     |
  */
 export class RabbitError extends Error {
   override readonly name: string = 'RabbitError';
