@@ -38,7 +38,7 @@ const direction = Object.entries(house).map(([folder, allowed]) => ({
 }));
 
 export default tseslint.config(
-  { ignores: ['**/dist/', '.cache/', '.local/', '**/node_modules/', 'coverage/'] },
+  { ignores: ['**/dist/', '.cache/', '.local/', '**/node_modules/', 'coverage/', 'charts/'] },
   js.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   {

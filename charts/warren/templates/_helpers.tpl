@@ -11,11 +11,16 @@ app.kubernetes.io/name: warren-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- define "warren.labels" -}}
+{{/* The labels of a pod do not name the version of the chart: a new one alone must not restart anything. */}}
+{{- define "warren.podLabels" -}}
 {{ include "warren.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/component: operator
 app.kubernetes.io/part-of: warren
+{{- end -}}
+
+{{- define "warren.labels" -}}
+{{ include "warren.podLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}

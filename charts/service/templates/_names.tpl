@@ -1,0 +1,58 @@
+{{/*
+Every template takes one service as a dict:
+  root   the context of the chart ($)
+  name   the service, and the name of everything that is made for it
+  values the library's values under the service's own entry
+*/}}
+
+{{/* The services that are enabled, as JSON: name -> values. */}}
+{{- define "service.all" -}}
+{{- $defaults := omit .Values.service "global" -}}
+{{- $all := dict -}}
+{{- range $name, $entry := .Values.services -}}
+{{- $values := mustMergeOverwrite (deepCopy $defaults) (deepCopy ($entry | default dict)) -}}
+{{- if $values.enabled -}}{{- $_ := set $all $name $values -}}{{- end -}}
+{{- end -}}
+{{- toJson $all -}}
+{{- end -}}
+
+{{- define "service.selector" -}}
+app.kubernetes.io/name: {{ .name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end -}}
+
+{{/* The labels of a pod do not name the version of the chart: a new one alone must not restart anything. */}}
+{{- define "service.podLabels" -}}
+{{ include "service.selector" . }}
+app.kubernetes.io/component: service
+app.kubernetes.io/part-of: {{ .root.Chart.Name }}
+{{- end -}}
+
+{{- define "service.labels" -}}
+{{ include "service.podLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* A digest says what runs; a tag only what it was called. */}}
+{{- define "service.image" -}}
+{{- $image := .values.image -}}
+{{- $repository := $image.repository | default (printf "warren/%s" .name) -}}
+{{- with $image.registry }}{{ $repository = printf "%s/%s" (trimSuffix "/" .) $repository }}{{ end -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository ($image.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The subscriptions whose settings the service gets, as a JSON list: its own and those that are made elsewhere. */}}
+{{- define "service.bindings" -}}
+{{- concat (keys .values.subscriptions) .values.bindings | uniq | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/* The Secret that the operator writes for a subscription. */}}
+{{- define "service.bindingSecret" -}}
+{{- printf "%s-binding" . -}}
+{{- end -}}

@@ -1,0 +1,14 @@
+{{- define "service.subscriptions" -}}
+{{- $service := . }}
+{{- range $name, $spec := .values.subscriptions }}
+---
+apiVersion: warren.events/v1alpha1
+kind: EventSubscription
+metadata:
+  name: {{ $name }}
+  labels: {{- include "service.labels" $service | nindent 4 }}
+spec:
+  consumer: { kind: Deployment, name: {{ $service.name }} }
+  {{- toYaml (omit $spec "consumer") | nindent 2 }}
+{{- end }}
+{{- end -}}
