@@ -12,54 +12,50 @@ export interface Ack {
 }
 
 export class AckWindow {
-  /** The lowest tag that is not finished; everything below is settled, or in `#prefix`. */
-  #low = 1;
-  /** Finished tags from `#low` on: true = still to be acknowledged, false = settled already. */
-  readonly #finished = new Map<number, boolean>();
-  #held = 0;
+  /** Arrived and neither finished nor settled, lowest first: no more than the prefetch, however long one of them takes. */
+  readonly #open = new Set<number>();
+  /** Finished and still to be acknowledged, in the order of finishing. */
+  readonly #held = new Set<number>();
 
   /** Finished deliveries that wait for an acknowledgement. */
   get held(): number {
-    return this.#held;
+    return this.#held.size;
+  }
+
+  /** The channel brought the delivery. Call it in the order of arrival, which is that of the tags. */
+  arrived(tag: number): void {
+    this.#open.add(tag);
   }
 
   /** The delivery is done and is to be acknowledged. */
   finish(tag: number): void {
-    this.#finished.set(tag, true);
-    this.#held += 1;
+    this.#open.delete(tag);
+    this.#held.add(tag);
   }
 
   /** The delivery was settled by itself (rejected or returned); it only must not block the prefix. */
   settled(tag: number): void {
-    this.#finished.set(tag, false);
+    this.#open.delete(tag);
   }
 
   /** Takes the finished prefix: one frame for all of it. */
   takePrefix(): Ack | undefined {
+    const [low = Infinity] = this.#open;
     let tag = 0;
     let count = 0;
-    for (let open = this.#finished.get(this.#low); open !== undefined; open = this.#finished.get(this.#low)) {
-      if (open) {
-        tag = this.#low;
-        count += 1;
-      }
-      this.#finished.delete(this.#low);
-      this.#low += 1;
+    for (const held of this.#held) {
+      if (held > low) continue;
+      tag = Math.max(tag, held);
+      count += 1;
+      this.#held.delete(held);
     }
-    this.#held -= count;
     return count === 0 ? undefined : { tag, multiple: count > 1 };
   }
 
   /** Takes what is finished behind an unfinished delivery: one frame each. Call takePrefix() first. */
   takeStragglers(): Ack[] {
-    const acks: Ack[] = [];
-    if (this.#held === 0) return acks;
-    for (const [tag, open] of this.#finished) {
-      if (!open) continue;
-      this.#finished.set(tag, false);
-      acks.push({ tag, multiple: false });
-    }
-    this.#held = 0;
+    const acks = Array.from(this.#held, (tag) => ({ tag, multiple: false }));
+    this.#held.clear();
     return acks;
   }
 }

@@ -147,7 +147,9 @@ describe('the management client', () => {
     await using at = await client();
     await using bench = await Workbench.open(at.broker.amqpUrl);
     const names = Array.from({ length: 1_203 }, (_, index) => `q${index}`);
-    await Promise.all(names.map((name) => bench.channel.assertQueue(name, { durable: true })));
+    await Promise.all(
+      names.map((name) => bench.channel.assertQueue(name, { arguments: { 'x-queue-type': 'classic' } })),
+    );
     const { queues } = await at.api.inventory();
     expect(new Set(queues.map(({ name }) => name))).toEqual(new Set(names));
   });
@@ -172,6 +174,7 @@ describe('the management client', () => {
         consumers: 1,
         state: 'running',
       });
+      return true;
     });
     expect((await at.api.queueStats()).get('shop.test.dead')).toMatchObject({ messages: 0, consumers: 0 });
     expect(await at.api.queue('shop.test')).toMatchObject({ messages: 4, ready: 1, unacked: 2 });

@@ -107,7 +107,7 @@ describe('a publisher', () => {
         const id = `m${next++}`;
         await publisher.publish(message(id)).then(
           () => outcomes.set(id, 'resolved'),
-          (error: { code: string }) => outcomes.set(id, error.code),
+          (error: unknown) => outcomes.set(id, (error as { code: string }).code),
         );
       }
     };
@@ -165,7 +165,7 @@ describe('a publisher', () => {
       code: 'WARREN_OUTCOME_UNKNOWN',
     });
     await proxy.restore();
-    await eventually(() => publisher.publish(message('third')));
+    await eventually(() => publisher.publish(message('third')).then(() => true));
   });
 
   test('a channel closed by the broker (exchange missing) comes back alone; the connection stays', async () => {

@@ -96,6 +96,7 @@ export class Session {
   }
 
   deliver(message: ConsumeMessage): void {
+    this.#window.arrived(message.fields.deliveryTag);
     if (this.#releasing) this.#giveBack(message);
     else {
       this.#waiting.push(message);

@@ -19,7 +19,7 @@ import {
   type QueueFound,
   type QueueStats,
 } from './found.ts';
-import { ManagementHttp, path, type CallOptions } from './http.ts';
+import { ManagementHttp, path, type CallOptions, type TlsOptions } from './http.ts';
 
 export interface ManagementOptions {
   /** `http(s)://user:password@host:port`. */
@@ -31,6 +31,7 @@ export interface ManagementOptions {
   maxParallel?: number;
   /** Tries of one call after connection errors, 429 and 5xx; 4. */
   maxTries?: number;
+  tls?: TlsOptions;
 }
 
 export interface Found {
@@ -124,8 +125,8 @@ class VhostClient implements ManagementClient {
   readonly #vhost: string;
 
   constructor(options: ManagementOptions) {
-    const { url, timeoutMs = 10_000, maxParallel = 16, maxTries = 4 } = options;
-    this.#http = new ManagementHttp({ url, timeoutMs, maxParallel, maxTries });
+    const { url, timeoutMs = 10_000, maxParallel = 16, maxTries = 4, tls } = options;
+    this.#http = new ManagementHttp({ url, timeoutMs, maxParallel, maxTries, tls });
     this.#vhost = options.vhost;
   }
 

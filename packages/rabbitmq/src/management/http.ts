@@ -4,11 +4,13 @@
  * (declaring and deleting are idempotent on the broker), so each is tried again after a connection error, a 429 or a 5xx.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ConnectionOptions } from 'node:tls';
 import { Pool } from 'undici';
 import { createBackoff } from '../backoff.ts';
 import { ClosedError, ManagementError, errorText, type ManagementCode } from '../errors.ts';
 import { withoutCredentials } from '../endpoint.ts';
 import { Fifo } from '../fifo.ts';
+import { deferred, type Deferred } from '../timing.ts';
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
 
@@ -18,7 +20,14 @@ export interface HttpOptions {
   timeoutMs: number;
   maxParallel: number;
   maxTries: number;
+  tls?: TlsOptions | undefined;
 }
+
+/** Certificates for https, as PEM. */
+export type TlsOptions = Pick<
+  ConnectionOptions,
+  'ca' | 'cert' | 'key' | 'passphrase' | 'servername' | 'rejectUnauthorized'
+>;
 
 export interface CallOptions {
   body?: unknown;
@@ -32,6 +41,11 @@ export interface Answer {
   status: number;
   /** Parsed JSON; undefined when the answer was empty. */
   body: unknown;
+}
+
+/** A call that waits for a place; `over` once it has one or wants none any more. */
+interface Turn extends Deferred<void> {
+  over: boolean;
 }
 
 /** A path of the API from its parts, which may hold any character; only "." and ".." the API can not name. */
@@ -52,7 +66,7 @@ export class ManagementHttp {
   readonly #pool: Pool;
   readonly #prefix: string;
   readonly #authorization: string;
-  readonly #queue = new Fifo<() => void>();
+  readonly #queue = new Fifo<Turn>();
   readonly #ending = new AbortController();
   #running = 0;
   #closing: Promise<void> | undefined;
@@ -73,7 +87,7 @@ export class ManagementHttp {
     this.#pool = new Pool(url.origin, {
       connections: options.maxParallel,
       keepAliveTimeout: 20_000,
-      connect: { timeout: Math.min(options.timeoutMs, 10_000) },
+      connect: { ...options.tls, timeout: Math.min(options.timeoutMs, 10_000) },
       headersTimeout: 0, // the call's own limit holds over everything
       bodyTimeout: 0,
     });
@@ -82,14 +96,12 @@ export class ManagementHttp {
   async call(method: Method, where: string, options: CallOptions = {}): Promise<Answer> {
     const name = `${method} ${where}`;
     if (this.#ending.signal.aborted) throw new ClosedError('the management client');
-    await this.#enter();
+    const given = options.signal === undefined ? [] : [options.signal];
+    await this.#enter(AbortSignal.any([this.#ending.signal, ...given]));
     try {
+      // the limit begins with the call's turn: many calls at once are no sign of a broker that does not answer
       const limit = AbortSignal.timeout(this.#options.timeoutMs);
-      const signal = AbortSignal.any([
-        limit,
-        this.#ending.signal,
-        ...(options.signal ? [options.signal] : []),
-      ]);
+      const signal = AbortSignal.any([limit, this.#ending.signal, ...given]);
       return await this.#tryAll(name, method, where, options, signal);
     } finally {
       this.#leave();
@@ -165,15 +177,33 @@ export class ManagementHttp {
     return new ManagementError('WARREN_BROKER_UNREACHABLE', name, reason);
   }
 
-  async #enter(): Promise<void> {
-    if (this.#running < this.#options.maxParallel) this.#running += 1;
-    else await new Promise<void>((resolve) => this.#queue.push(resolve)); // takes over the place of one that leaves
+  /** Waits for a place, at most as long as the caller wants; rejects with the signal's reason. */
+  async #enter(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#running < this.#options.maxParallel) {
+      this.#running += 1;
+      return;
+    }
+    const turn: Turn = { ...deferred(), over: false };
+    const abort = (): void => {
+      turn.over = true;
+      turn.reject(signal.reason as Error);
+    };
+    this.#queue.push(turn);
+    signal.addEventListener('abort', abort, { once: true });
+    await turn.promise;
+    signal.removeEventListener('abort', abort);
   }
 
+  /** Hands the place over to the next one that still wants it. */
   #leave(): void {
-    const next = this.#queue.shift();
-    if (next === undefined) this.#running -= 1;
-    else next();
+    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+      if (next.over) continue;
+      next.over = true;
+      next.resolve();
+      return;
+    }
+    this.#running -= 1;
   }
 }
 
