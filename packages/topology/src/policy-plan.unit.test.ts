@@ -141,7 +141,9 @@ describe('whatever is found', () => {
     fc.assert(
       fc.property(memberships, intact, (wanted, found) => {
         const steps = policyPlan(wanted, found);
-        const goal = new Map(wanted.map((one) => [one.queue, canonical(one.settings ?? null)]));
+        const goal = new Map<string, string>(
+          wanted.map((one) => [one.queue, canonical(one.settings ?? null)]),
+        );
         for (let done = 0; done <= steps.length; done += 1) {
           const now = after(found, steps.slice(0, done));
           for (const each of ['shop.loyalty', 'shop.dead', 'a.b', 'a+b', 'x|y', 'new', 'axb', 'shopxdead']) {
