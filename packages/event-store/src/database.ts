@@ -19,7 +19,7 @@ const DURABLE = {
   readConcern: { level: 'majority' },
   ignoreUndefined: true,
   // A peer that is dead without saying so must not hold an append for ever.
-  timeoutMS: 10_000,
+  timeoutMS: 5000,
 } as const;
 
 /** How many documents a batch of a cursor has; the driver's first batch of 101 costs a round trip per hundred commits. */

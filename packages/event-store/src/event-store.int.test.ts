@@ -272,7 +272,7 @@ describe('readAll', () => {
     for (let version = 0; version < 12; version++) {
       for (const order of ['a', 'ä', 'b', 'B']) await store.append(order, version, [placed(order)], cause);
     }
-    const all = await Array.fromAsync(store.readAll({ batchSize: 7 }));
+    const all = await collect(store.readAll({ batchSize: 7 }));
     expect(all).toHaveLength(48);
     expect(new Set(all.map(({ id }) => id)).size).toBe(48);
     for (const order of ['a', 'ä', 'b', 'B']) {
@@ -281,7 +281,7 @@ describe('readAll', () => {
     }
     for (const index of [0, 11, 12, 30, 47]) {
       const { aggregateId, to } = all[index]!;
-      const rest = await Array.fromAsync(store.readAll({ after: { aggregateId, to } }));
+      const rest = await collect(store.readAll({ after: { aggregateId, to } }));
       expect(rest.map(({ id }) => id)).toEqual(all.slice(index + 1).map(({ id }) => id));
     }
   });
@@ -303,3 +303,9 @@ describe('readAll', () => {
     expect(seen).toEqual([1]);
   });
 });
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}

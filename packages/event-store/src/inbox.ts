@@ -11,7 +11,8 @@
  * | after `done` | the next delivery is told `before` |
  *
  * While the effect runs, the lease is renewed; a process that could not renew it in time sees its `signal` aborted.
- * Leases are measured by the database's clock alone.
+ * Leases are measured by the database's clock alone, which it writes into the rows: not every database can compare with
+ * it in a query.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { Connection } from 'mongoose';
@@ -57,6 +58,7 @@ interface InboxDocument {
   readonly token: string;
   /** By the database's clock. */
   readonly renewedAt: Date;
+  readonly askedAt?: Date;
   readonly leaseMs: number;
   readonly expireAt: Date;
 }
@@ -91,14 +93,24 @@ export function createInbox({ connection, rememberMs = THIRTY_DAYS }: InboxOptio
     } catch (error) {
       if (!isDuplicateKey(error)) throw error;
     }
+    // Asks the database what time it is by its clock, in the same row.
+    const found = await rows().findOneAndUpdate(
+      { _id: key, state: 'claimed' },
+      { $currentDate: { askedAt: true } },
+      { returnDocument: 'after' },
+    );
+    if (!found) {
+      if (await rows().findOne({ _id: key, state: 'done' })) return undefined;
+      throw new InboxBusyError(handler, messageId, 0); // given back this very moment
+    }
+    const leftMs = found.renewedAt.getTime() + found.leaseMs - (found.askedAt ?? found.renewedAt).getTime();
+    if (leftMs > 0) throw new InboxBusyError(handler, messageId, leftMs);
     const taken = await rows().updateOne(
-      { _id: key, state: 'claimed', $expr: { $lt: ['$renewedAt', { $subtract: ['$$NOW', '$leaseMs'] }] } },
+      { _id: key, state: 'claimed', token: found.token, renewedAt: found.renewedAt },
       { $set: claimed, $currentDate: { renewedAt: true } },
     );
     if (taken.matchedCount === 1) return token;
-    const found = await rows().findOne({ _id: key });
-    if (found?.state === 'done') return undefined;
-    throw new InboxBusyError(handler, messageId, found?.leaseMs ?? leaseMs);
+    throw new InboxBusyError(handler, messageId, found.leaseMs);
   }
 
   /** Renews the claim until disposed; aborts when it is lost, or when the database could not be asked in time. */

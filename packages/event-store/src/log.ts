@@ -247,9 +247,9 @@ function checkEndToEnd(aggregateId: string, wanted: number, documents: readonly 
 
 /** The server says it in words (MongoDB and FerretDB: code 2 or 10334), the driver when its buffer is too small. */
 function isTooLarge(error: unknown): boolean {
-  if (!(error instanceof Error) || !('code' in error)) return false;
-  if (error.code === 'ERR_OUT_OF_RANGE') return true;
-  return (error.code === 2 || error.code === 10334) && /too large|larger than/i.test(error.message);
+  const { code, message } = error as { readonly code?: unknown; readonly message?: string };
+  if (code === 'ERR_OUT_OF_RANGE') return true;
+  return (code === 2 || code === 10334) && /too large|larger than/i.test(message ?? '');
 }
 
 /** A map that forgets what was set the longest time ago. */
