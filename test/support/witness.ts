@@ -9,8 +9,14 @@ export interface Witness extends AsyncDisposable {
   publish(event: Event): Promise<void>;
   /** Publishes bytes that need not be an event. */
   publishRaw(routingKey: string, content: Buffer, properties?: Record<string, unknown>): Promise<void>;
-  /** What lies in a queue, which keeps it. */
-  peek(queue: string): Promise<{ headers: Record<string, unknown>; messageId: string; content: Buffer }[]>;
+  /** Takes what lies in a queue now, and what comes into it later. (To look and put back would count as a delivery.) */
+  take(queue: string): Promise<readonly Taken[]>;
+}
+
+export interface Taken {
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly messageId: string;
+  readonly content: Buffer;
 }
 
 export async function startWitness(amqpUrl: string): Promise<Witness> {
@@ -48,18 +54,15 @@ export async function startWitness(amqpUrl: string): Promise<Witness> {
       const { content, properties } = encodeEvent(event);
       await publishRaw(routingKeyOf(event.type), content, properties);
     },
-    peek: async (name) => {
-      // A channel of its own: closing it gives everything back.
-      const peeking = await connection.createChannel();
-      const found = [];
-      for (;;) {
-        const message = await peeking.get(name);
-        if (message === false) break;
+    take: async (name) => {
+      const taken: Taken[] = [];
+      await channel.consume(name, (message) => {
+        if (message === null) return;
         const { headers = {}, messageId } = message.properties;
-        found.push({ headers, messageId: String(messageId), content: message.content });
-      }
-      await peeking.close();
-      return found;
+        taken.push({ headers, messageId: String(messageId), content: message.content });
+        channel.ack(message);
+      });
+      return taken;
     },
     [Symbol.asyncDispose]: () => connection.close(),
   };

@@ -1,0 +1,123 @@
+/** The real helm and kubectl, for the tests of charts and manifests. */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { goBinaries, printer } from '@warren/environment';
+import { testKubernetes } from '@warren/environment/testing';
+import { stringify } from 'yaml';
+import { parseManifests, type Manifest } from './manifests.ts';
+
+export const root = join(import.meta.dirname, '../..');
+export const charts = { warren: 'charts/warren', service: 'charts/service', shop: 'charts/shop' } as const;
+export type Chart = keyof typeof charts;
+
+export interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a command to its end, in the repository. Never rejects because of its exit code. */
+export function execute(
+  command: string,
+  args: readonly string[],
+  options: { input?: string; env?: Record<string, string> } = {},
+): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, env: { ...process.env, ...options.env } });
+    const outcome: Outcome = { code: -1, stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (outcome.stdout += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (outcome.stderr += text));
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ ...outcome, code: code ?? -1 }));
+    child.stdin.on('error', () => undefined); // it ended before it had read everything
+    child.stdin.end(options.input ?? '');
+  });
+}
+
+/** Like `execute`; rejects with what the command wrote when it fails. */
+export async function succeed(...[command, args, options]: Parameters<typeof execute>): Promise<string> {
+  const { code, stdout, stderr } = await execute(command, args, options);
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}\n${stderr}\n${stdout}`);
+  return stdout;
+}
+
+export interface Tools {
+  helm(args: readonly string[], options?: { values?: object; input?: string }): Promise<Outcome>;
+  /** Renders a chart as a release of that name. Rejects with helm's words when it refuses. */
+  template(
+    chart: Chart,
+    values?: object,
+    options?: { namespace?: string; release?: string },
+  ): Promise<Manifest[]>;
+  kubectl(args: readonly string[], options?: { input?: string; token?: string }): Promise<Outcome>;
+  /** Asks the API server whether it would take these. Gives back its warnings; rejects when it would not. */
+  dryRun(manifests: readonly Manifest[]): Promise<string>;
+  kubeconfig: string;
+}
+
+/** Helm is built from its Go module once a machine: a minute on two cores. */
+export async function chartTools(): Promise<Tools> {
+  const folder = await goBinaries({
+    module: 'helm',
+    sources: ['tools.go'],
+    packages: ['helm.sh/helm/v3/cmd/helm'],
+    about: '1 min on 2 cores',
+    report: printer(),
+  });
+  const { kubeconfig } = await testKubernetes();
+  const env = { KUBECONFIG: kubeconfig, HELM_NAMESPACE: 'default' };
+  const helm: Tools['helm'] = (args, { values, input } = {}) => {
+    const given = values === undefined ? args : [...args, '--values', '-'];
+    return execute(join(folder, 'helm'), given, {
+      env,
+      input: values === undefined ? (input ?? '') : stringify(values),
+    });
+  };
+  const kubectl: Tools['kubectl'] = (args, { input, token } = {}) =>
+    execute('kubectl', token === undefined ? args : [`--token=${token}`, ...args], {
+      env,
+      ...(input === undefined ? {} : { input }),
+    });
+  return {
+    helm,
+    kubectl,
+    kubeconfig,
+    async template(chart, values = {}, { namespace = 'shop', release = chart } = {}) {
+      const { code, stdout, stderr } = await helm(
+        ['template', release, charts[chart], '--namespace', namespace, '--kube-version', '1.36.0'],
+        { values },
+      );
+      if (code !== 0) throw new Error(stderr);
+      return parseManifests(stdout).map((manifest) => inNamespace(manifest, namespace));
+    },
+    async dryRun(manifests) {
+      const { code, stderr } = await kubectl(
+        [
+          'apply',
+          '--dry-run=server',
+          '--server-side',
+          '--force-conflicts',
+          '--validate=strict',
+          '--filename=-',
+        ],
+        { input: manifests.map((manifest) => stringify(manifest)).join('---\n') },
+      );
+      if (code !== 0) throw new Error(stderr);
+      return stderr;
+    },
+  };
+}
+
+const clusterScoped = new Set([
+  'ClusterRole',
+  'ClusterRoleBinding',
+  'CustomResourceDefinition',
+  'EventBroker',
+  'Namespace',
+]);
+
+/** What helm does at an install: what names no namespace goes into the release's. */
+function inNamespace(manifest: Manifest, namespace: string): Manifest {
+  if (clusterScoped.has(manifest.kind) || manifest.metadata.namespace !== undefined) return manifest;
+  return { ...manifest, metadata: { ...manifest.metadata, namespace } };
+}
