@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { EnvironmentError } from './errors.ts';
+import { onExit } from './exit.ts';
 import type { Report } from './progress.ts';
 
 export interface CommandOptions {
@@ -41,7 +42,7 @@ export async function run(
     }
   };
   signal?.addEventListener('abort', groupEnds);
-  process.once('exit', groupEnds);
+  const atExit = onExit(groupEnds);
   const last: string[] = [];
   let stdout = '';
   let shown = '';
@@ -77,7 +78,7 @@ export async function run(
   } finally {
     clearInterval(timer);
     signal?.removeEventListener('abort', groupEnds);
-    process.off('exit', groupEnds);
+    atExit[Symbol.dispose]();
   }
 }
 

@@ -1,21 +1,44 @@
 /**
- * A process that cannot outlive us. It is the first process of PID, mount and IPC namespaces of its own, and is killed
- * by the kernel when we end, however we end; with it go its children, its mounts and its shared memory.
+ * A process that cannot outlive us. As root it is the first process of PID, mount and IPC namespaces of its own, and is
+ * killed by the kernel when we end, however we end; with it go its children, its mounts and its shared memory. Without
+ * root, on Linux, the process itself is killed; elsewhere it is ended by us, or by the next run that finds its record.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { EnvironmentError } from './errors.ts';
+import { onExit } from './exit.ts';
 import { isRunning, processNow, type ProcessId } from './process-id.ts';
 
-/** Puts a command into namespaces of its own that end with it, and it with its parent. For a spawn as root. */
-export const contained = (...command: readonly string[]): [string, string[]] => [
-  'setpriv',
-  [
-    ...['--pdeathsig', 'KILL', '--'],
-    ...['unshare', '--mount', '--pid', '--ipc', '--fork', '--kill-child=KILL', '--mount-proc', '--'],
-    ...command,
-  ],
+const dieWithParent = ['setpriv', '--pdeathsig', 'KILL', '--'];
+const ownNamespaces = [
+  'unshare',
+  '--mount',
+  '--pid',
+  '--ipc',
+  '--fork',
+  '--kill-child=KILL',
+  '--mount-proc',
+  '--',
 ];
+
+let prefix: readonly string[] | undefined;
+
+/** What goes before a command on this machine. */
+function containment(): readonly string[] {
+  const works = (command: readonly string[]) =>
+    spawnSync(command[0] as string, [...command.slice(1), 'true'], { stdio: 'ignore' }).status === 0;
+  prefix ??= [[...dieWithParent, ...ownNamespaces], dieWithParent].find(works) ?? [];
+  return prefix;
+}
+
+/** Whether processes get namespaces of their own here, so that they may mount. */
+export const hasNamespaces = (): boolean => containment().includes('unshare');
+
+/** Puts a command into namespaces of its own that end with it, and it with its parent, as far as this machine can. */
+export function contained(...command: readonly string[]): [string, string[]] {
+  const [first, ...rest] = [...containment(), ...command];
+  return [first as string, rest];
+}
 
 export interface ContainedOptions {
   name: string;
@@ -42,11 +65,11 @@ export class Contained implements AsyncDisposable {
     this.#ended = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
         this.end = signal ?? `code ${code ?? '?'}`;
-        process.off('exit', this.#killNow);
+        atExit[Symbol.dispose]();
         resolve();
       });
     });
-    process.once('exit', this.#killNow);
+    const atExit = onExit(this.#killNow);
   }
 
   static async start(options: ContainedOptions): Promise<Contained> {
@@ -120,10 +143,11 @@ export class Contained implements AsyncDisposable {
     await this.kill();
   }
 
-  /** The first process in the namespace, by its id outside. When it has ended, all in there have. */
+  /** The process itself: in a namespace of its own the first one there, whose end is the end of all in there. */
   #init(): number | undefined {
     if (this.end !== undefined || !isRunning(this.id)) return undefined;
     const { pid } = this.id;
+    if (!hasNamespaces()) return pid;
     const child = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]);
     return child > 0 ? child : undefined;
   }

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { cached, cacheKey } from './cache.ts';
 import { run, succeeds } from './command.ts';
+import { hasNamespaces } from './contained.ts';
 import { EnvironmentError } from './errors.ts';
 import type { Report } from './progress.ts';
 
@@ -38,14 +39,11 @@ async function aptGet(args: readonly string[], what: string, context: Context, c
 }
 
 /** Throws `WARREN_ENVIRONMENT_UNAVAILABLE` unless this is root on a Debian with the tools that every part needs. */
-export async function requireDebianRoot(part: string): Promise<void> {
+export function requireDebianRoot(part: string): void {
   const missing = [
     ...(process.getuid?.() === 0 ? [] : ['root']),
     ...(existsSync('/usr/bin/apt-get') ? [] : ['Debian (apt-get)']),
-    ...((await succeeds('setpriv', ['--version'])) ? [] : ['setpriv (util-linux)']),
-    ...((await succeeds('unshare', ['--mount', '--pid', '--ipc', '--fork', 'true']))
-      ? []
-      : ['namespaces (unshare)']),
+    ...(hasNamespaces() ? [] : ['setpriv and unshare, with the right to make namespaces']),
   ];
   if (missing.length === 0) return;
   throw new EnvironmentError(

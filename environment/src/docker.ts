@@ -1,9 +1,9 @@
 /**
- * RabbitMQ and MongoDB as containers of `compose.yaml`, where a Docker engine runs.
+ * RabbitMQ and MongoDB as containers of `compose.yaml`, where a Docker engine runs. What runs in the project already is
+ * used and left alone; what we start, we remove.
  *
- * The project's own machine has no engine, so this path is not covered by its tests.
+ * The project's own machine has no engine: there the commands are tested, not the containers.
  */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { run, succeeds } from './command.ts';
 import type { Context } from './debian.ts';
@@ -12,11 +12,23 @@ import { choosePort } from './ports.ts';
 import { silent } from './progress.ts';
 import type { RunFolder } from './run-folder.ts';
 
-const composeFile = join(repositoryRoot, 'compose.yaml');
+const compose = ['compose', '--file', join(repositoryRoot, 'compose.yaml')];
+const images = ['rabbitmq', 'mongodb'] as const;
+type Image = (typeof images)[number];
+
+/** What is preferred on this machine for each port of a container, and the variable of compose.yaml that moves it. */
+const published: Record<Image, readonly { inside: number; variable: string }[]> = {
+  rabbitmq: [
+    { inside: 5672, variable: 'WARREN_AMQP_PORT' },
+    { inside: 15672, variable: 'WARREN_MANAGEMENT_PORT' },
+    { inside: 15692, variable: 'WARREN_RABBITMQ_PROMETHEUS_PORT' },
+  ],
+  mongodb: [{ inside: 27017, variable: 'WARREN_MONGODB_PORT' }],
+};
 
 export interface Composed extends AsyncDisposable {
-  rabbitmq?: Endpoints['rabbitmq'];
-  mongodb?: string;
+  rabbitmq: Endpoints['rabbitmq'];
+  mongodb: string;
 }
 
 /** Whether an engine answers and Compose is installed. `WARREN_DOCKER=0` says no. */
@@ -25,59 +37,50 @@ export async function hasDocker(): Promise<boolean> {
   return (await succeeds('docker', ['version'])) && (await succeeds('docker', ['compose', 'version']));
 }
 
-/** Starts what is not given, in a project of its own, and waits until it is healthy. */
+/** Starts those of RabbitMQ and MongoDB that are neither given nor running, and waits until they are healthy. */
 export async function startComposed(
   folder: RunFolder,
   given: Partial<Endpoints>,
   context: Context,
 ): Promise<Composed> {
-  const project = `warren-${createHash('sha256').update(folder.path).digest('hex').slice(0, 8)}`;
-  const services = [...(given.rabbitmq ? [] : ['rabbitmq']), ...(given.mongodb ? [] : ['mongodb'])];
-  const port = (part: string, preferred: number) => choosePort(part, preferred, context.report);
-  const ports = {
-    amqp: await port('rabbitmq', 5672),
-    management: await port('management', 15672),
-    prometheus: await port('prometheus', 15692),
-    mongodb: await port('mongodb', 27017),
-  };
-  folder.composed(project);
-  const down = () => composeDown(project);
-  try {
-    await run(
-      'docker',
-      ['compose', '-p', project, '-f', composeFile, 'up', '--detach', '--wait', ...services],
-      {
-        part: 'docker',
-        what: `starting ${services.join(' and ')}`,
-        env: {
-          WARREN_AMQP_PORT: String(ports.amqp),
-          WARREN_MANAGEMENT_PORT: String(ports.management),
-          WARREN_RABBITMQ_PROMETHEUS_PORT: String(ports.prometheus),
-          WARREN_MONGODB_PORT: String(ports.mongodb),
-        },
-        ...context,
-      },
-    );
-  } catch (error) {
-    await down();
-    throw error;
+  const docker = (args: readonly string[], what: string, env = {}) =>
+    run('docker', [...compose, ...args], { part: 'docker', what, env, ...context });
+  const running = (await docker(['ps', '--services', '--status=running'], 'looking for containers')).split(
+    '\n',
+  );
+  const wanted = images.filter((image) => !given[image] && !running.includes(image));
+  if (wanted.length > 0) {
+    const ports: Record<string, string> = {};
+    for (const { inside, variable } of wanted.flatMap((image) => published[image])) {
+      ports[variable] = String(await choosePort('docker', inside, context.report));
+    }
+    folder.composed(wanted);
+    try {
+      await docker(['up', '--detach', '--wait', ...wanted], `starting ${wanted.join(' and ')}`, ports);
+    } catch (error) {
+      await composeRemove(wanted);
+      throw error;
+    }
   }
+  const address = async (image: Image, inside: number) =>
+    given[image] ? '' : (await docker(['port', image, String(inside)], 'finding the ports')).trim();
   return {
-    rabbitmq: {
-      amqp: `amqp://guest:guest@127.0.0.1:${ports.amqp}`,
-      management: `http://guest:guest@127.0.0.1:${ports.management}`,
-      prometheus: `http://127.0.0.1:${ports.prometheus}/metrics`,
+    rabbitmq: given.rabbitmq ?? {
+      amqp: `amqp://guest:guest@${await address('rabbitmq', 5672)}`,
+      management: `http://guest:guest@${await address('rabbitmq', 15672)}`,
+      prometheus: `http://${await address('rabbitmq', 15692)}/metrics`,
     },
-    mongodb: `mongodb://127.0.0.1:${ports.mongodb}/`,
-    [Symbol.asyncDispose]: down,
+    mongodb: given.mongodb ?? `mongodb://${await address('mongodb', 27017)}/`,
+    [Symbol.asyncDispose]: () => composeRemove(wanted),
   };
 }
 
-/** Removes a project's containers, networks and volumes. */
-export async function composeDown(project: string): Promise<void> {
-  await run('docker', ['compose', '-p', project, '-f', composeFile, 'down', '--volumes', '--timeout', '1'], {
+/** Removes containers and the data in them. */
+export async function composeRemove(services: readonly string[]): Promise<void> {
+  if (services.length === 0) return;
+  await run('docker', [...compose, 'rm', '--stop', '--force', '--volumes', ...services], {
     part: 'docker',
-    what: 'removing the containers',
+    what: `removing ${services.join(' and ')}`,
     report: silent,
   });
 }

@@ -21,6 +21,8 @@ export interface Endpoints {
   services: Record<string, string>;
   /** The process that keeps the parts up. When it has ended, so have they. */
   owner?: ProcessId;
+  /** Another process that has added its services, and perhaps its API server, to what the owner keeps up. */
+  guest?: ProcessId & { kubernetes: boolean };
 }
 
 export const repositoryRoot = resolve(import.meta.dirname, '..', '..');
@@ -41,7 +43,8 @@ export function readEndpoints(file: string = endpointsFile()): Endpoints | undef
   } catch {
     return undefined;
   }
-  return endpoints.owner !== undefined && !isRunning(endpoints.owner) ? undefined : endpoints;
+  if (endpoints.owner !== undefined && !isRunning(endpoints.owner)) return undefined;
+  return endpoints.guest !== undefined && !isRunning(endpoints.guest) ? withoutGuest(endpoints) : endpoints;
 }
 
 /** The endpoints of what runs now. Throws `WARREN_ENVIRONMENT_DOWN` where nothing does. */
@@ -64,9 +67,33 @@ export function writeEndpoints(file: string, endpoints: Endpoints): void {
   renameSync(draft, file);
 }
 
-/** Removes the file if it is this owner's. */
-export function removeEndpoints(file: string, owner: ProcessId): void {
+/** Adds to the file what runs beside its owner's parts: of a guest, where there is none yet, or of the owner itself. */
+export function publishTo(file: string, own: Endpoints & { owner: ProcessId }): void {
   const found = readEndpoints(file);
-  if (found?.owner?.pid === owner.pid && found.owner.startTime === owner.startTime)
-    rmSync(file, { force: true });
+  if (found?.owner === undefined || same(found.owner, own.owner)) {
+    writeEndpoints(file, own);
+    return;
+  }
+  if (found.guest !== undefined && !same(found.guest, own.owner)) return;
+  if (found.guest === undefined && Object.keys(own.services).length === 0) return;
+  const kubernetes = found.guest?.kubernetes ?? (found.kubernetes === null && own.kubernetes !== null);
+  writeEndpoints(file, {
+    ...found,
+    services: own.services,
+    ...(kubernetes && { kubernetes: own.kubernetes }),
+    guest: { ...own.owner, kubernetes },
+  });
 }
+
+/** Takes a process's endpoints out of the file again. */
+export function unpublishFrom(file: string, owner: ProcessId): void {
+  const found = readEndpoints(file);
+  if (found?.owner !== undefined && same(found.owner, owner)) rmSync(file, { force: true });
+  else if (found?.guest !== undefined && same(found.guest, owner)) writeEndpoints(file, withoutGuest(found));
+}
+
+function withoutGuest({ guest, ...endpoints }: Endpoints): Endpoints {
+  return { ...endpoints, services: {}, ...(guest?.kubernetes && { kubernetes: null }) };
+}
+
+const same = (one: ProcessId, other: ProcessId) => one.pid === other.pid && one.startTime === other.startTime;

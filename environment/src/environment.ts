@@ -3,15 +3,17 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { startDatabase } from './database.ts';
 import { requireDebianRoot, type Context } from './debian.ts';
-import { composeDown, hasDocker, startComposed } from './docker.ts';
+import { composeRemove, hasDocker, startComposed, type Composed } from './docker.ts';
 import {
   endpointsFile,
+  publishTo,
   readEndpoints,
-  removeEndpoints,
   stateDir as defaultStateDir,
+  unpublishFrom,
   writeEndpoints,
   type Endpoints,
 } from './endpoints.ts';
+import { onExit } from './exit.ts';
 import { startKubernetes } from './kubernetes.ts';
 import { printer, type Report } from './progress.ts';
 import { RabbitMq } from './rabbitmq.ts';
@@ -46,76 +48,86 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
   const { kubernetes = false, stateDir = defaultStateDir(), report = printer(), signal } = options;
   const keep = options.keep ?? process.env['WARREN_KEEP'] === '1';
   mkdirSync(stateDir, { recursive: true });
-  await tidyUp(stateDir, report, composeDown);
-  const shared = endpointsFile();
+  await tidyUp(stateDir, report, composeRemove);
+  const shared = options.stateDir === undefined ? endpointsFile() : join(stateDir, 'endpoints.json');
+  const given = find(shared, kubernetes, report);
+
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(new RunFolder(stateDir, keep));
+  if (keep) stack.defer(() => report('environment', `data and logs are kept in ${folder.path}`));
+  const parts = await startParts(folder, given, { kubernetes, report, signal }, stack);
+
+  const endpoints = { ...parts, services: {}, owner: folder.owner };
+  const own = join(folder.path, 'endpoints.json');
+  const publish = (services: Record<string, string>) => {
+    Object.assign(endpoints.services, services);
+    writeEndpoints(own, endpoints);
+    publishTo(shared, endpoints);
+  };
+  publish({});
+  const unpublish = () => unpublishFrom(shared, folder.owner);
+  const atExit = onExit(unpublish);
+  stack.defer(() => {
+    atExit[Symbol.dispose]();
+    unpublish();
+  });
+  const owned = stack.move();
+  return { endpoints, endpointsFile: own, publish, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** What is there already, by URL or by an environment that runs. */
+function find(shared: string, kubernetes: boolean, report: Report): Partial<Endpoints> {
   const given: Partial<Endpoints> = { ...readEndpoints(shared), ...namedByUrl(process.env) };
   if (given.rabbitmq) report('rabbitmq', `using ${withoutPassword(given.rabbitmq.amqp)}`);
   if (given.mongodb) report('mongodb', `using ${withoutPassword(given.mongodb)}`);
   if (kubernetes && given.kubernetes) report('kubernetes', `using ${given.kubernetes.kubeconfig}`);
+  return given;
+}
 
-  await using stack = new AsyncDisposableStack();
-  const folder = stack.use(new RunFolder(stateDir, keep));
-  // The first failure ends the other parts' start.
+/** Starts what is not given, side by side; the first failure ends the others' start and is thrown. */
+async function startParts(
+  folder: RunFolder,
+  given: Partial<Endpoints>,
+  { kubernetes, report, signal }: { kubernetes: boolean; report: Report; signal: AbortSignal | undefined },
+  stack: AsyncDisposableStack,
+): Promise<Pick<Endpoints, 'rabbitmq' | 'mongodb' | 'kubernetes'>> {
   const failed = new AbortController();
   const context: Context = { report, signal: AbortSignal.any([failed.signal, ...(signal ? [signal] : [])]) };
-  const part = async <T>(start: () => Promise<T>): Promise<T> => {
+  let failure: { error: unknown } | undefined;
+  const part = async <T>(start: () => Promise<T> | T): Promise<T> => {
     try {
       return await start();
     } catch (error) {
+      failure ??= { error };
       failed.abort(error);
       throw error;
     }
   };
-  const own = <T extends AsyncDisposable>(started: T): T => stack.use(started);
-  const docker =
-    (given.rabbitmq && given.mongodb) || !(await hasDocker())
-      ? undefined
-      : startComposed(folder, given, context);
-  if (docker === undefined && !(given.rabbitmq && given.mongodb))
-    await requireDebianRoot('RabbitMQ and the database');
-  const composed = docker === undefined ? undefined : own(await docker);
-  const results = await Promise.allSettled([
+  const own = async <T extends AsyncDisposable>(started: Promise<T>): Promise<T> => stack.use(await started);
+  let composed: Promise<Partial<Composed>> = Promise.resolve({});
+  if (!given.rabbitmq || !given.mongodb) {
+    if (await hasDocker()) composed = own(startComposed(folder, given, context));
+    else requireDebianRoot('RabbitMQ and the database');
+  }
+  const [rabbitmq, mongodb, cluster] = await Promise.allSettled([
     part(
       async () =>
-        given.rabbitmq ?? composed?.rabbitmq ?? own(await RabbitMq.start(folder, context)).endpoints,
+        given.rabbitmq ?? (await composed).rabbitmq ?? (await own(RabbitMq.start(folder, context))).endpoints,
     ),
-    part(async () => given.mongodb ?? composed?.mongodb ?? own(await startDatabase(folder, context)).url),
+    part(
+      async () =>
+        given.mongodb ?? (await composed).mongodb ?? (await own(startDatabase(folder, context))).url,
+    ),
     part(async () => {
-      if (!kubernetes) return given.kubernetes ?? null;
-      if (given.kubernetes) return given.kubernetes;
-      return { kubeconfig: own(await startKubernetes(folder, context)).kubeconfig };
+      if (!kubernetes || given.kubernetes) return given.kubernetes ?? null;
+      const { kubeconfig } = await own(startKubernetes(folder, context));
+      return { kubeconfig };
     }),
   ]);
-  const failure = failed.signal.aborted ? (failed.signal.reason as unknown) : undefined;
-  const [rabbitmq, mongodb, cluster] = results.map((result) =>
-    result.status === 'fulfilled' ? result.value : undefined,
-  ) as [Endpoints['rabbitmq'], string, Endpoints['kubernetes']];
-  if (failure !== undefined) throw failure;
-
-  const endpoints: Endpoints = { rabbitmq, mongodb, kubernetes: cluster, services: {}, owner: folder.owner };
-  const files = [join(folder.path, 'endpoints.json')];
-  // The first environment on a machine is the one that others find.
-  if (readEndpoints(shared) === undefined) files.push(shared);
-  const publish = (services: Record<string, string>) => {
-    Object.assign(endpoints.services, services);
-    for (const file of files) writeEndpoints(file, endpoints);
-  };
-  const unpublish = () => {
-    for (const file of files) removeEndpoints(file, folder.owner);
-  };
-  publish({});
-  process.once('exit', unpublish);
-  stack.defer(() => {
-    process.off('exit', unpublish);
-    unpublish();
-  });
-  const owned = stack.move();
-  return {
-    endpoints,
-    endpointsFile: files[0] as string,
-    publish,
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
+  if (rabbitmq.status === 'rejected' || mongodb.status === 'rejected' || cluster.status === 'rejected') {
+    throw failure?.error;
+  }
+  return { rabbitmq: rabbitmq.value, mongodb: mongodb.value, kubernetes: cluster.value };
 }
 
 /** A URL for people. */

@@ -2,7 +2,7 @@
 import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { Contained } from './contained.ts';
+import type { Contained } from './contained.ts';
 import type { Context } from './debian.ts';
 import type { Endpoints } from './endpoints.ts';
 import { choosePort, freePort } from './ports.ts';
@@ -62,7 +62,12 @@ export class RabbitMq implements AsyncDisposable {
     const broker = new RabbitMq(ports, async () => {
       const started = performance.now();
       const process = await folder.start({ name, command: [shell, ...args], env: environment(ports) });
-      await process.ready(() => isServing(broker.endpoints), context.signal);
+      try {
+        await process.ready(() => isServing(broker.endpoints), context.signal);
+      } catch (error) {
+        await process.kill();
+        throw error;
+      }
       context.report(
         name,
         `ready on port ${ports.amqp} after ${((performance.now() - started) / 1000).toFixed(1)} s`,

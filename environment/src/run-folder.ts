@@ -5,33 +5,37 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Contained, type ContainedOptions } from './contained.ts';
+import { onExit } from './exit.ts';
 import { end, isRunning, thisProcess, type ProcessId } from './process-id.ts';
 import type { Report } from './progress.ts';
 
 interface RunRecord {
   owner: ProcessId;
   processes: (ProcessId & { name: string })[];
-  /** The project of Docker Compose, where it was used. */
-  compose?: string;
+  /** Services of compose.yaml that it started. */
+  composed?: readonly string[];
 }
 
 const RECORD = 'processes.json';
+let made = 0;
 
 export class RunFolder implements AsyncDisposable {
   readonly path: string;
   readonly owner: ProcessId;
   readonly #record: RunRecord;
   readonly #keep: boolean;
+  readonly #atExit: Disposable;
 
   /** Makes the folder, and tidies up after runs that were killed. `keep` leaves data and logs at the end. */
   constructor(stateDir: string, keep = false, name = 'environment') {
     this.owner = thisProcess();
     this.#keep = keep;
     this.#record = { owner: this.owner, processes: [] };
-    this.path = join(stateDir, 'run', `${name}-${process.pid}`);
+    this.path = join(stateDir, 'run', `${name}-${process.pid}${made === 0 ? '' : `-${made}`}`);
+    made += 1;
     mkdirSync(join(this.path, 'logs'), { recursive: true, mode: 0o700 });
     this.#write();
-    process.once('exit', this.#remove);
+    this.#atExit = onExit(this.#remove);
   }
 
   /** An empty folder for the data of a part. */
@@ -53,14 +57,14 @@ export class RunFolder implements AsyncDisposable {
     return started;
   }
 
-  /** Records that containers of this project are ours, before they are made. */
-  composed(project: string): void {
-    this.#record.compose = project;
+  /** Records that these services of compose.yaml are ours, before their containers are made. */
+  composed(services: readonly string[]): void {
+    this.#record.composed = services;
     this.#write();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    process.off('exit', this.#remove);
+    this.#atExit[Symbol.dispose]();
     this.#remove();
     return Promise.resolve();
   }
@@ -70,8 +74,8 @@ export class RunFolder implements AsyncDisposable {
   }
 
   readonly #remove = (): void => {
-    if (this.#keep) return;
-    rmSync(this.path, { recursive: true, force: true, maxRetries: 3 });
+    // Without its record, no later run takes it for the rest of a killed one.
+    rmSync(this.#keep ? join(this.path, RECORD) : this.path, { recursive: true, force: true, maxRetries: 3 });
   };
 }
 
@@ -79,7 +83,7 @@ export class RunFolder implements AsyncDisposable {
 export async function tidyUp(
   stateDir: string,
   report: Report,
-  composeDown: (project: string) => Promise<void> = async () => {},
+  removeComposed: (services: readonly string[]) => Promise<void>,
 ): Promise<void> {
   const runs = join(stateDir, 'run');
   if (!existsSync(runs)) return;
@@ -90,7 +94,7 @@ export async function tidyUp(
     for (const left of stale(record)) {
       if (end(left)) report('environment', `ended ${left.name} (process ${left.pid}), left by a killed run`);
     }
-    if (record.compose !== undefined) await composeDown(record.compose);
+    if (record.composed !== undefined) await removeComposed(record.composed);
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }

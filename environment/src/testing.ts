@@ -5,11 +5,14 @@
 import { mongo } from 'mongoose';
 import { currentEndpoints, readEndpoints, stateDir, type Endpoints } from './endpoints.ts';
 import { EnvironmentError } from './errors.ts';
+import { requireDebianRoot } from './debian.ts';
 import { silent } from './progress.ts';
+import { startPrometheus, type Prometheus } from './prometheus.ts';
 import { RabbitMq } from './rabbitmq.ts';
 import { RunFolder } from './run-folder.ts';
 import { namedByUrl } from './urls.ts';
 
+export type { Prometheus } from './prometheus.ts';
 export { eventually, type EventuallyOptions } from './eventually.ts';
 
 /** What runs now; a URL in the environment goes before the endpoints file. Throws `WARREN_ENVIRONMENT_DOWN`. */
@@ -99,29 +102,43 @@ export interface DedicatedBroker extends AsyncDisposable {
 
 /** A RabbitMQ of its own, to be restarted and killed. Ended on dispose; its data are thrown away. Takes root on Debian. */
 export async function dedicatedBroker(): Promise<DedicatedBroker> {
-  const name = `broker-${uniqueName()}`;
-  const folder = new RunFolder(stateDir(), false, name);
-  try {
-    const broker = await RabbitMq.start(folder, { report: silent }, 'rabbitmq', false);
-    return {
-      amqpUrl: `${broker.endpoints.amqp}/`,
-      managementUrl: broker.endpoints.management,
-      vhost: '/',
-      async restart() {
-        await broker.stop();
-        await broker.resume();
-      },
-      kill: () => broker.kill(),
-      start: () => broker.resume(),
-      async [Symbol.asyncDispose]() {
-        await broker[Symbol.asyncDispose]();
-        await folder[Symbol.asyncDispose]();
-      },
-    };
-  } catch (error) {
-    await folder[Symbol.asyncDispose]();
-    throw error;
-  }
+  requireDebianRoot('a dedicated broker');
+  const { part: broker, end } = await inFolderOfItsOwn('broker', (folder) =>
+    RabbitMq.start(folder, { report: silent }, 'rabbitmq', false),
+  );
+  return {
+    amqpUrl: `${broker.endpoints.amqp}/`,
+    managementUrl: broker.endpoints.management,
+    vhost: '/',
+    async restart() {
+      await broker.stop();
+      await broker.resume();
+    },
+    kill: () => broker.kill(),
+    start: () => broker.resume(),
+    [Symbol.asyncDispose]: end,
+  };
+}
+
+/**
+ * A Prometheus of its own that scrapes as the text of a prometheus.yml says. `url` is its base URL. The first on a
+ * machine fetches Debian's package.
+ */
+export async function testPrometheus(configuration: string): Promise<Prometheus> {
+  const { part, end } = await inFolderOfItsOwn('prometheus', (folder) =>
+    startPrometheus(folder, configuration, { report: silent }),
+  );
+  return { url: part.url, [Symbol.asyncDispose]: end };
+}
+
+async function inFolderOfItsOwn<T extends AsyncDisposable>(
+  name: string,
+  start: (folder: RunFolder) => Promise<T>,
+): Promise<{ part: T; end: () => Promise<void> }> {
+  await using stack = new AsyncDisposableStack();
+  const part = stack.use(await start(stack.use(new RunFolder(stateDir(), false, name))));
+  const owned = stack.move();
+  return { part, end: () => owned.disposeAsync() };
 }
 
 /** A MongoDB URL with its database replaced; credentials go on being looked up where they were. */
