@@ -119,5 +119,11 @@ async function readFolder(folder: string): Promise<Record<string, string> | unde
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+  // Not `instanceof`: an error of Node's own may come from another realm than this code (jest runs tests in one).
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    'code' in error &&
+    (error.code === 'ENOENT' || error.code === 'ENOTDIR')
+  );
 }

@@ -11,7 +11,6 @@ export type { Logger } from 'pino';
 /** A log for `name`; `level` as pino has them, `silent` for none. */
 export function createLog(name: string, level: string): Logger {
   return pino({
-    name,
     level,
     base: { service: name },
     timestamp: pino.stdTimeFunctions.isoTime,

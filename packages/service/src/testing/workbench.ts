@@ -35,6 +35,8 @@ export interface Workbench extends AsyncDisposable {
   /** The environment of its services. */
   readonly env: Readonly<Record<string, string>>;
   readonly spy: Spy;
+  /** SERVICE_BINDING_ROOT */
+  readonly root: string;
   subscribe(
     name: string,
     patterns: readonly string[],
@@ -46,37 +48,49 @@ export interface Workbench extends AsyncDisposable {
   ): Promise<Service>;
 }
 
-/** Opens a workbench on a virtual host and a database of the test's own. */
-export async function openWorkbench(options: {
-  readonly amqpUrl: string;
-  readonly mongodbUrl: string;
-  /** More environment variables. */
+/** What a workbench stands on; it is disposed with it. */
+export interface WorkbenchGround {
+  /** A virtual host of the test's own. */
+  readonly broker: { readonly amqpUrl: string } & AsyncDisposable;
+  /** A database of the test's own. */
+  readonly database: { readonly url: string } & AsyncDisposable;
+  /** More environment variables for its services. */
   readonly env?: Readonly<Record<string, string>>;
-}): Promise<Workbench> {
+}
+
+/**
+ * Opens a workbench.
+ *
+ * @example
+ * await using bench = await openWorkbench({ broker: await testBroker(), database: await testDatabase() });
+ */
+export async function openWorkbench({ broker, database, env: more }: WorkbenchGround): Promise<Workbench> {
+  const { amqpUrl } = broker;
   const root = await mkdtemp(join(tmpdir(), 'warren-bindings-'));
-  const spy = await openSpy(options.amqpUrl);
+  const spy = await openSpy(amqpUrl);
   const services = new Set<AsyncDisposable>();
   const subscriptions = new Set<AsyncDisposable>();
   const env = {
     PORT: '0',
     HOST: '127.0.0.1',
     LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent',
-    MONGODB_URL: options.mongodbUrl,
-    RABBITMQ_URL: options.amqpUrl,
+    MONGODB_URL: database.url,
+    RABBITMQ_URL: amqpUrl,
     SERVICE_BINDING_ROOT: root,
     BINDING_POLL_MS: '50',
-    ...options.env,
+    ...more,
   };
   return {
     env,
     spy,
-    subscribe: async (name, patterns, more = {}) => {
-      const opened = await openSubscription({ amqpUrl: options.amqpUrl, root, name, patterns, ...more });
+    root,
+    subscribe: async (name, patterns, settings = {}) => {
+      const opened = await openSubscription({ amqpUrl, root, name, patterns, ...settings });
       subscriptions.add(opened);
       return opened;
     },
-    start: async (definition, more = {}) => {
-      const service = await startService(definition, { env: { ...env, ...more } });
+    start: async (definition, own = {}) => {
+      const service = await startService(definition, { env: { ...env, ...own } });
       services.add(service);
       return service;
     },
@@ -84,6 +98,7 @@ export async function openWorkbench(options: {
       await Promise.all([...services].map((one) => one[Symbol.asyncDispose]()));
       await Promise.all([...subscriptions, spy].map((one) => one[Symbol.asyncDispose]()));
       await rm(root, { recursive: true, force: true });
+      await Promise.all([broker[Symbol.asyncDispose](), database[Symbol.asyncDispose]()]);
     },
   };
 }
