@@ -4,6 +4,9 @@
  *
  * Everything is written with majority and journal, and read with majority, because decisions are taken on what is
  * read: a version that a failover could take back must not be built on. Nothing here needs a replica set.
+ *
+ * How soon a peer that is dead without saying so is given up is up to who opens the connection: the driver notices after
+ * `heartbeatFrequencyMS` + `connectTimeoutMS`, which are 40 s unless set. (Its `timeoutMS` has no effect.)
  */
 import mongoose from 'mongoose';
 import type { Connection } from 'mongoose';
@@ -18,8 +21,6 @@ const DURABLE = {
   writeConcern: { w: 'majority', journal: true },
   readConcern: { level: 'majority' },
   ignoreUndefined: true,
-  // A peer that is dead without saying so must not hold an append for ever.
-  timeoutMS: 5000,
 } as const;
 
 /** How many documents a batch of a cursor has; the driver's first batch of 101 costs a round trip per hundred commits. */
@@ -70,15 +71,9 @@ export function isDuplicateKey(error: unknown): boolean {
  * database is gone.
  */
 export function isTransient(error: unknown): boolean {
-  const {
-    MongoError,
-    MongoNetworkError,
-    MongoOperationTimeoutError,
-    MongoServerSelectionError,
-    MongoWriteConcernError,
-  } = mongoose.mongo;
+  const { MongoError, MongoNetworkError, MongoServerSelectionError, MongoWriteConcernError } = mongoose.mongo;
   if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError) return true;
-  if (error instanceof MongoOperationTimeoutError || error instanceof MongoWriteConcernError) return true;
+  if (error instanceof MongoWriteConcernError) return true;
   if (
     error instanceof MongoError &&
     (error.hasErrorLabel('RetryableWriteError') || error.hasErrorLabel('ResetPool'))

@@ -197,9 +197,7 @@ export function createLog({ connection, catalogue, source, captureTrace, clock }
       let position = after;
       let patience = createPatience();
       for (;;) {
-        const cursor = commits()
-          .find(afterPosition(position), { batchSize, timeoutMode: 'iteration' })
-          .sort({ aggregateId: 1, to: 1 });
+        const cursor = commits().find(afterPosition(position), { batchSize }).sort({ aggregateId: 1, to: 1 });
         try {
           for await (const document of cursor) {
             signal?.throwIfAborted();

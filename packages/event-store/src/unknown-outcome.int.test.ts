@@ -78,7 +78,6 @@ test('when the database stays away, an append says that its outcome is unknown',
     name: AppendUnknownError.name,
     code: 'WARREN_APPEND_UNKNOWN',
   });
-  proxy.down(); // or closing would wait for the dead peer
 });
 
 test('when the answer to a mark is lost, it is marked again, and nothing is published twice', async () => {

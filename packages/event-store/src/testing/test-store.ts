@@ -19,10 +19,16 @@ export async function openStore(url: string, options: Partial<EventStoreOptions>
   return { store, connection, [Symbol.asyncDispose]: () => connection.close() };
 }
 
-/** As a service opens it. */
+/** As a service opens it, but quicker to notice that the database is gone. */
 export async function openConnection(url: string): Promise<Connection> {
   return await mongoose
-    .createConnection(url, { autoIndex: false, bufferCommands: false, serverSelectionTimeoutMS: 3000 })
+    .createConnection(url, {
+      autoIndex: false,
+      bufferCommands: false,
+      serverSelectionTimeoutMS: 1000,
+      connectTimeoutMS: 1000,
+      heartbeatFrequencyMS: 500,
+    })
     .asPromise();
 }
 
