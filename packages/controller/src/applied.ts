@@ -30,6 +30,14 @@ export function equal(a: unknown, b: unknown): boolean {
   return covers(a, b) && covers(b, a);
 }
 
+/** What `live` says where `wanted` says something: compared over time, it tells whether anybody touched our fields. */
+export function sameFields(live: unknown, wanted: unknown): unknown {
+  if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) return live;
+  return Object.fromEntries(
+    Object.entries(wanted).map(([name, value]) => [name, sameFields(fieldOf(live, name), value)]),
+  );
+}
+
 /** Does `whole` have everything that `part` has? Lists must be equal. */
 function covers(whole: unknown, part: unknown): boolean {
   if (part === undefined || Object.is(whole, part)) return true;

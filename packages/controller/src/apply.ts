@@ -3,10 +3,10 @@
  * object already says so.
  *
  * It may say so in other words: a server adds defaults and rewrites quantities. So the applier also remembers, by hash,
- * what it applied last and which version came of that: the same again to the same version is left out as well.
+ * what it applied last and how those fields looked then: as long as they look the same, the same again is left out.
  */
 import { createHash } from 'node:crypto';
-import { alreadyApplied } from './applied.ts';
+import { alreadyApplied, sameFields } from './applied.ts';
 import type { Cluster } from './cluster.ts';
 import type { KubernetesObject } from './object.ts';
 import type { ApplyOptions } from './resource-client.ts';
@@ -27,21 +27,18 @@ export interface Applier {
   delete(object: KubernetesObject, options?: ApplyOptions): Promise<void>;
 }
 
-/** Remembered objects at most: a hash and a version each. */
+/** Remembered objects at most: a uid and a hash each. */
 const REMEMBERED = 20_000;
 
 export function createApplier({ cluster }: { cluster: Cluster }): Applier {
-  /** By uid: what was applied, and the version that it made. */
+  /** By uid: what was applied, and what became of it. */
   const applied = new Map<string, string>();
-  const remember = ({ metadata: { uid, resourceVersion } }: KubernetesObject, wanted: object) => {
-    if (uid === undefined || resourceVersion === undefined) return;
+  const remember = (uid: string, mark: string) => {
     applied.delete(uid);
-    applied.set(uid, mark(wanted, resourceVersion));
+    applied.set(uid, mark);
     const [eldest] = applied.keys();
     if (applied.size > REMEMBERED && eldest !== undefined) applied.delete(eldest);
   };
-  const isRemembered = ({ metadata: { uid, resourceVersion } }: KubernetesObject, wanted: object) =>
-    uid !== undefined && resourceVersion !== undefined && applied.get(uid) === mark(wanted, resourceVersion);
 
   return {
     apply: async <T extends KubernetesObject>(
@@ -54,12 +51,15 @@ export function createApplier({ cluster }: { cluster: Cluster }): Applier {
       const known =
         live === undefined ? await resource.find(wanted.metadata, { signal, timeoutMs, attempts }) : live;
       const fieldManager = options.fieldManager ?? cluster.fieldManager;
-      const asking = { fieldManager, wanted };
-      if (known != null && (isRemembered(known, asking) || alreadyApplied(known, wanted, { fieldManager }))) {
-        return undefined;
+      const markOf = (object: KubernetesObject) => hash([fieldManager, wanted, sameFields(object, wanted)]);
+      if (known != null) {
+        if (alreadyApplied(known, wanted, { fieldManager })) return undefined;
+        const { uid } = known.metadata;
+        if (uid !== undefined && applied.has(uid) && applied.get(uid) === markOf(known)) return undefined;
       }
       const result = await resource.apply(wanted, options);
-      if (options.dryRun !== true) remember(result, asking);
+      const { uid } = result.metadata;
+      if (uid !== undefined && options.dryRun !== true) remember(uid, markOf(result));
       return result;
     },
     delete: async (object, { signal, timeoutMs, attempts } = {}) => {
@@ -71,8 +71,6 @@ export function createApplier({ cluster }: { cluster: Cluster }): Applier {
 }
 
 /** Hashed, because what is wanted may be a Secret. */
-function mark(wanted: object, resourceVersion: string): string {
-  return createHash('sha256')
-    .update(`${resourceVersion}\0${JSON.stringify(wanted)}`)
-    .digest('base64');
+function hash(parts: unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64');
 }

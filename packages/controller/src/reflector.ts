@@ -7,11 +7,13 @@
  *      ^  |            |
  *      |  error        |-- 410, Expired, version unknown to the server --> listing
  *      |  v            |-- any other error, or 90 s of silence ----------> waiting --> watching
- *      waiting <-------+
+ *      waiting <-------+-- a watch that never said a word ---------------> waiting --> listing
  *
  * - The list comes in pages and is the truth: what it lacks is deleted (`stale`: nobody saw how it ended), what it has
  *   with an unchanged resource version causes no change. Should a page expire, the next list is not paged.
  * - Watches ask for bookmarks, so a quiet resource does not fall behind, and end by themselves after 5 to 10 minutes.
+ *   One without even a bookmark is listed again: a server that was restored from a backup is silent, without an error,
+ *   to whoever asks for a version of the lost future.
  * - Waiting is exponential from 250 ms to 15 s with jitter, and starts over once a watch has held for 10 s.
  *   Authentication is part of the request and fails like it: there is no error that ends the loop but `stop`.
  * - A handler that throws is logged and changes nothing. Handlers get changes in order, after the store has them.
@@ -20,7 +22,7 @@
  */
 import { sleep, systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
-import { GoneError, KubernetesError, ServerError, StoppedError } from './errors.ts';
+import { GoneError, KubernetesError, RequestTimeoutError, ServerError, StoppedError } from './errors.ts';
 import { describeError, silentLog } from './log.ts';
 import type { Log } from './log.ts';
 import type { ReflectorObserver } from './metrics.ts';
@@ -114,6 +116,8 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
   #heardAt: number;
   /** Since when the watch that is open has been. */
   #watchedSince: number | undefined;
+  /** Whether that watch has said anything. */
+  #heard = false;
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
@@ -194,11 +198,11 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       } catch (error) {
         if (over()) break;
         if (this.#watchedFor() >= HEALTHY_MS) this.#failures = 0;
-        const gone = mustRelist(error);
+        const gone = mustRelist(error) || this.#heardNothing(error);
         if (this.state === 'watching') this.#options.observer?.watchEnded(codeOf(error));
         if (this.state === 'listing' && gone) this.#pageSize = 0;
         if (gone) {
-          why = 'expired';
+          why = mustRelist(error) ? 'expired' : 'silent';
           version = undefined;
           this.#log.info(describeError(error), 'the watch has lost its place: listing again');
         }
@@ -209,6 +213,11 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
 
   #watchedFor(): number {
     return this.#watchedSince === undefined ? 0 : this.#clock.now() - this.#watchedSince;
+  }
+
+  /** An open watch that ended in silence and had never been anything else. */
+  #heardNothing(error: unknown): boolean {
+    return error instanceof RequestTimeoutError && this.#watchedSince !== undefined && !this.#heard;
   }
 
   async #wait(error: unknown, signal: AbortSignal): Promise<void> {
@@ -280,7 +289,7 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       watchSeconds: [least, most] = [300, 600],
     } = this.#options;
     const { inactivityMs } = this.#options;
-    let heard = false;
+    this.#heard = false;
     for await (const event of resource.watch({
       namespace,
       labelSelector,
@@ -295,7 +304,7 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       signal,
     })) {
       if (signal.aborted) throw signal.reason;
-      heard = true;
+      this.#heard = true;
       this.#heardAt = this.#clock.now();
       if (event.type === 'BOOKMARK') {
         if (event.resourceVersion !== '') yield event.resourceVersion;
@@ -322,7 +331,7 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     }
     if (this.#watchedFor() >= HEALTHY_MS) {
       this.#failures = 0;
-    } else if (!heard) {
+    } else if (!this.#heard) {
       // A server, or something in front of it, that ends every watch at once would be asked without pause.
       throw new ServerError('the watch ended at once', { status: 200, request: 'watch', reason: 'TooShort' });
     }

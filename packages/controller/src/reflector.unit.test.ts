@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Registry } from 'prom-client';
-import { ConnectionError, GoneError, ServerError, UnauthorizedError } from './errors.ts';
+import { ConnectionError, GoneError, RequestTimeoutError, ServerError, UnauthorizedError } from './errors.ts';
 import { createMetrics } from './metrics.ts';
 import { resources } from './object.ts';
 import type { KubernetesObject } from './object.ts';
@@ -183,6 +183,23 @@ describe('a reflector', () => {
     );
     await settle();
     expect(t.lists).toHaveLength(2);
+    await t.reflector.stop();
+  });
+
+  test('lists again after a watch that never said a word, and only then', async () => {
+    const t = setup();
+    const silence = new RequestTimeoutError('nothing heard', { ...failed, status: 0 });
+    t.reflector.start();
+    await settle();
+    t.last().send({ type: 'BOOKMARK', resourceVersion: '11' }, silence);
+    await t.clock.advance(250);
+    expect(t.lists).toHaveLength(1);
+    expect(t.last().options.resourceVersion).toBe('11');
+    t.state.version = 5;
+    t.last().send(silence);
+    await t.clock.advance(1000);
+    expect(t.lists).toHaveLength(2);
+    expect(t.last().options.resourceVersion).toBe('5');
     await t.reflector.stop();
   });
 

@@ -2,11 +2,11 @@
  * Reads and writes the objects of one resource, typed.
  *
  * Every call throws a KubernetesError (errors.ts) and honours `signal`; http.ts tells what is retried. Writes that can
- * overwrite somebody else's are guarded: `replace` and `patchFinalizers` by resource version, `applyStatus` and `delete`
- * by uid where one is given. Server-side apply takes a field from another manager by force unless told otherwise: a
+ * overwrite somebody else's are guarded: `replace` and `patchFinalizers` by resource version, `delete` by uid where one is
+ * given. Server-side apply takes a field from another manager by force unless told otherwise: a
  * controller is the owner of what it applies.
  */
-import { BadRequestError, NotFoundError } from './errors.ts';
+import { BadRequestError, ConflictError, NotFoundError } from './errors.ts';
 import type { Http, Query } from './http.ts';
 import { apiVersionOf } from './object.ts';
 import type { CustomResource, KubernetesObject, Ref, ResourceType } from './object.ts';
@@ -174,18 +174,24 @@ export class ResourceClient<T extends KubernetesObject> {
     return this.#apply(this.#path(object.metadata), this.#whole(object), options);
   }
 
-  /** Server-side apply of the status alone; with a `uid`, only of that very object (ConflictError). */
-  applyStatus(
+  /**
+   * Server-side apply of the status alone. With a `uid`, throws ConflictError when it went to another object of that name:
+   * the API server does not look at the uid here, so the other one has that status until it is reconciled itself.
+   */
+  async applyStatus(
     ref: Ref & { uid?: string | undefined },
     status: StatusOf<T>,
     options: ApplyOptions = {},
   ): Promise<T> {
     const { name, namespace, uid } = ref;
-    return this.#apply(
-      this.#path(ref, 'status'),
-      this.#whole({ metadata: { name, namespace, uid }, status }),
-      options,
-    );
+    const path = this.#path(ref, 'status');
+    const written = await this.#apply(path, this.#whole({ metadata: { name, namespace }, status }), options);
+    if (uid === undefined || written.metadata.uid === uid) return written;
+    throw new ConflictError(`${path}: the object was deleted and made again`, {
+      status: 409,
+      reason: 'Conflict',
+      request: `PATCH ${path}`,
+    });
   }
 
   /** JSON merge patch (RFC 7386): what is null is removed. */
