@@ -32,6 +32,9 @@ export async function openDatabase(
         autoIndex: false,
         bufferCommands: false,
         serverSelectionTimeoutMS: 3000,
+        // A database that is dead without saying so is noticed within the sum of these two; by default after 40 s.
+        heartbeatFrequencyMS: 2000,
+        connectTimeoutMS: 5000,
         maxPoolSize: 50,
         // What is acknowledged is answered to a client or acknowledged to the broker: it must not be lost.
         w: 'majority',
