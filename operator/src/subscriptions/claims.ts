@@ -1,7 +1,8 @@
 /**
  * Whose objects are whose. The finalizer is the claim on a subscription's names on the broker: it is set before anything is
  * made, so what exists under a name after it is ours, and a restart finds that out without any memory. Names cannot collide
- * among subscriptions: neither a namespace nor a subscription's name has a dot.
+ * among subscriptions: neither a namespace nor a subscription's name has a dot. A queue that Warren made before (it is in one of
+ * Warren's policies) is claimed again by a subscription of the same name: it was retained, or its resource was lost.
  */
 import { ADOPT_ANNOTATION, FINALIZER } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';

@@ -16,7 +16,7 @@ import {
   describeDifference,
   describeStep,
   difference,
-  existingQueues,
+  foreignQueues,
 } from '@warren/topology';
 import { namesOf, routingKeysOf, wantedTopology } from '@warren/topology';
 import type { Difference, Subscription, WantedTopology } from '@warren/topology';
@@ -119,7 +119,7 @@ export class SubscriptionReconciler {
     const about = { connection, wanted };
     let resource = first;
     if (!isClaimed(resource)) {
-      const taken = existingQueues(wanted, found);
+      const taken = foreignQueues(wanted, found);
       if (taken.length > 0 && !mayAdopt(resource)) {
         await this.#conclude(resource, { verdict: 'conflict', message: describeTaken(taken) }, about);
         return;

@@ -61,9 +61,13 @@ export function difference(wanted: WantedTopology, found: Inventory): Difference
   };
 }
 
-/** The wanted queues that are there already: whether they may be taken over is for the caller to say. */
-export function existingQueues({ queues }: WantedTopology, found: Inventory): string[] {
-  return queues.map(({ name }) => name).filter((name) => found.queues.has(name));
+/**
+ * The wanted queues that are there already and that Warren did not make: whether they may be taken over is for the caller to
+ * say. What Warren makes is in a policy of Warren's, and stays in it when its subscription goes and it is retained.
+ */
+export function foreignQueues({ queues }: WantedTopology, found: Inventory): string[] {
+  const there = queues.map(({ name }) => name).filter((name) => found.queues.has(name));
+  return there.some((name) => found.policyIndex.byQueue.has(name)) ? [] : there;
 }
 
 function exchangeConflicts(wanted: Exchange, found: FoundExchange | undefined): string[] {

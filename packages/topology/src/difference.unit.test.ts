@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { canonical } from './canonical.ts';
-import { difference, existingQueues } from './difference.ts';
+import { difference, foreignQueues } from './difference.ts';
 import type { Difference } from './difference.ts';
 import { inventoryOf } from './inventory.ts';
 import type { Binding, FoundQueue, WantedTopology } from './objects.ts';
@@ -60,8 +60,13 @@ describe('on an empty broker', () => {
 
   test('nothing differs afterwards', () => {
     expect(compare(made)).toEqual(nothing);
-    expect(existingQueues(wanted, inventoryOf(made))).toEqual(['shop.loyalty.dead', 'shop.loyalty']);
-    expect(existingQueues(wanted, inventoryOf(emptyBroker))).toEqual([]);
+  });
+
+  test('its queues are known as made by Warren, those of somebody else are not', () => {
+    expect(foreignQueues(wanted, inventoryOf(made))).toEqual([]);
+    expect(foreignQueues(wanted, inventoryOf(emptyBroker))).toEqual([]);
+    const others = inventoryOf({ ...made, policies: [] });
+    expect(foreignQueues(wanted, others)).toEqual(['shop.loyalty.dead', 'shop.loyalty']);
   });
 });
 
