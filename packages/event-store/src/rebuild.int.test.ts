@@ -83,10 +83,10 @@ describe('a rebuild', () => {
     const relay = createRelay({ store: other.store, publish: () => Promise.resolve(), graceMs: 0 });
     relay.start();
     try {
-      let rebuilding = true;
+      const rebuilding = new AbortController();
       let appended = 0;
       const appending = (async () => {
-        for (; rebuilding; appended++) {
+        for (; !rebuilding.signal.aborted; appended++) {
           const store = appended % 2 ? opened.store : other.store;
           await store.append(
             `late${appended}`,
@@ -97,11 +97,12 @@ describe('a rebuild', () => {
         }
       })();
       const reading = (async () => {
-        while (rebuilding) expect(await opened.store.projection(orders).count()).toBeGreaterThanOrEqual(48);
+        while (!rebuilding.signal.aborted)
+          expect(await opened.store.projection(orders).count()).toBeGreaterThanOrEqual(48);
       })();
       const rebuilds: number[] = [];
       while (appended < 60) rebuilds.push((await opened.store.rebuildProjections({ pageSize: 7 })).done);
-      rebuilding = false;
+      rebuilding.abort();
       await Promise.all([appending, reading]);
       await eventually(async () => (await relay.backlog()).count === 0);
       for (const process of [opened, other]) {
@@ -171,7 +172,10 @@ describe('a rebuild', () => {
     await superseding;
     expect(pages).toBeLessThan(8);
     expect(await read(other)).toEqual(before);
-    await eventually(async () => expect(await read(opened)).toEqual(before));
+    await eventually(async () => {
+      expect(await read(opened)).toEqual(before);
+      return true;
+    });
 
     await other.store.rebuildProjections();
     const names = (await other.connection.db!.listCollections().toArray()).map(({ name }) => name);
@@ -214,10 +218,7 @@ describe('a projection that is new to a log with events', () => {
     await using database = await testDatabase();
     await using old = await openStore(database.url);
     await fill(old.store, 30);
-    const stopping = new AbortController();
-    stopping.abort(new Error('died'));
-    const dying = openStore(database.url, { projections });
-    await (await dying)[Symbol.asyncDispose]();
+    await (await openStore(database.url, { projections: [orders] }))[Symbol.asyncDispose]();
     await old.connection.db!.collection<{ _id: string }>('projections').updateMany(
       {},
       {
