@@ -283,6 +283,29 @@ describe('the management client', () => {
     await expect(api.overview()).rejects.toMatchObject({ code: 'WARREN_CLOSED' });
   });
 
+  test('lets go at once of a caller that gives up while its call waits for its turn', async () => {
+    await using silent = await answering({ status: 200, stall: true });
+    const api = silent.api;
+    const running = Promise.allSettled(Array.from({ length: 16 }, () => api.overview()));
+    await eventually(() => silent.calls.length === 16);
+    const abort = new AbortController();
+    const waiting = [
+      api.overview({ signal: abort.signal }),
+      api.overview(),
+      api.overview({ signal: abort.signal }),
+    ];
+    const settled = Promise.allSettled(waiting);
+    abort.abort(new Error('no longer wanted'));
+    await expect(waiting[0]).rejects.toThrow('no longer wanted');
+    await expect(waiting[2]).rejects.toThrow('no longer wanted');
+    expect(silent.calls).toHaveLength(16);
+    await running;
+    // Those who left have left no hole: the one that stayed got its turn, and so does the next.
+    await settled;
+    expect(silent.calls).toHaveLength(17);
+    await expect(api.overview()).rejects.toMatchObject({ code: 'WARREN_BROKER_UNREACHABLE' });
+  });
+
   test('a connection closed by an administrator comes back, and publishing goes on', async () => {
     await using at = await client();
     await using bench = await Workbench.open(at.broker.amqpUrl);
