@@ -31,14 +31,23 @@ export class ProcessEndedError extends Error {
   readonly code = 'WARREN_PROCESS_ENDED';
 
   constructor({ name, ended, lastLines, logFile }: ManagedProcess) {
-    const lines = lastLines.map((line) => `    ${line}`).join('\n');
+    const lines = lastLines.map((line) => `      ${readable(line)}`).join('\n');
     super(`${name} ended with ${ended ?? 'nothing'}. Its last lines (all in ${logFile}):\n${lines}`);
   }
 }
 
+/** A log line for people: `error it broke: no mailbox` out of its JSON; any other line as it is. */
+export function readable(line: string): string {
+  const record = jsonObject(line);
+  if (record === undefined) return line;
+  const { level, msg, err } = record;
+  const cause = typeof err === 'object' && err !== null && 'message' in err ? `: ${String(err.message)}` : '';
+  return `${String(level)} ${String(msg)}${cause}`;
+}
+
 const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find((path) => existsSync(path));
 const LINES_KEPT = 8;
-const LINE_LENGTH = 400;
+const LINE_LENGTH = 4000;
 
 export class ManagedProcess {
   readonly name: string;
@@ -62,7 +71,7 @@ export class ManagedProcess {
     return this.ended === undefined ? this.#child?.pid : undefined;
   }
 
-  /** The last lines it wrote, shortened to be shown. */
+  /** The last lines it wrote, but those of level debug; shortened to be shown. */
   get lastLines(): readonly string[] {
     return this.#lastLines;
   }
@@ -114,10 +123,11 @@ export class ManagedProcess {
   #read(stream: NodeJS.ReadableStream, log: WriteStream): void {
     createInterface({ input: stream }).on('line', (line) => {
       log.write(`${line}\n`);
+      const record = jsonObject(line);
+      if (record !== undefined) this.#options.onLog?.(this.name, record);
+      if (record?.['level'] === 'debug') return;
       this.#lastLines.push(line.slice(0, LINE_LENGTH));
       if (this.#lastLines.length > LINES_KEPT) this.#lastLines.shift();
-      const record = this.#options.onLog === undefined ? undefined : jsonObject(line);
-      if (record !== undefined) this.#options.onLog?.(this.name, record);
     });
   }
 }

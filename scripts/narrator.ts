@@ -21,6 +21,7 @@ export class Narrator implements Disposable {
   readonly #terminal: Terminal;
   readonly #told = new Map<string, Told>();
   readonly #lastHeard = new Map<string, number>();
+  readonly #mails: Mail[] = [];
   #timer: NodeJS.Timeout | undefined;
   #follows = false;
 
@@ -28,7 +29,12 @@ export class Narrator implements Disposable {
     this.#terminal = terminal;
   }
 
-  hear(record: LogRecord): void {
+  /** Takes in a log record of a process. */
+  hear(process: string, record: LogRecord): void {
+    if (process === 'operator') {
+      this.#hearOperator(record);
+      return;
+    }
     const before = this.story.heard;
     this.story.hear(record);
     if (this.story.heard === before) return;
@@ -64,16 +70,22 @@ export class Narrator implements Disposable {
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS);
   }
 
-  mail({ to, subject }: Mail): void {
-    if (!this.#follows) return;
-    const { paint, line } = this.#terminal;
-    line(`  ${paint.magenta('✉')} to ${to.join(', ')}: ${subject}`);
+  /** A mail was delivered: told after the events that led to it. */
+  mail(mail: Mail): void {
+    if (this.#follows) this.#mails.push(mail);
   }
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#follows = false;
+  }
+
+  #hearOperator({ level, msg, subscription }: LogRecord): void {
+    if (!this.#follows || level === 'debug' || typeof msg !== 'string') return;
+    const { paint, line } = this.#terminal;
+    const mark = level === 'info' ? paint.blue('⚙') : paint.red('⚙');
+    line(`  ${mark} operator${typeof subscription === 'string' ? `, ${subscription}` : ''}: ${msg}`);
   }
 
   #look(): void {
@@ -83,6 +95,10 @@ export class Narrator implements Disposable {
       this.#lastHeard.delete(correlationId);
       this.#tellNews(this.story.events.filter((event) => (event.correlationId ?? '') === correlationId));
     }
+    if (this.#lastHeard.size > 0) return;
+    const { paint, line } = this.#terminal;
+    for (const { to, subject } of this.#mails.splice(0))
+      line(`  ${paint.magenta('✉')} ${to.join(', ')}: ${subject}`);
   }
 
   #tellNews(events: readonly ToldEvent[]): void {

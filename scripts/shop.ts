@@ -56,7 +56,7 @@ export class Shop implements AsyncDisposable {
       cwd: join(import.meta.dirname, '..'),
       logDir: join(options.stateDir, 'logs'),
       onLog: (name: string, record: LogRecord) => {
-        const url = listeningUrl(record);
+        const url = listeningUrl(name, record);
         if (url !== undefined) this.#urls.set(name, url);
         options.onLog?.(name, record);
       },
@@ -181,10 +181,9 @@ function mapServices<T>(make: (name: ServiceName) => T): Record<ServiceName, T> 
 }
 
 /** Services log their url, the operator its port. */
-function listeningUrl({ msg, url, port }: LogRecord): string | undefined {
-  if (msg !== 'listening') return undefined;
-  if (typeof url === 'string') return url;
-  return typeof port === 'number' ? `http://127.0.0.1:${port}` : undefined;
+export function listeningUrl(name: string, { msg, url, port }: LogRecord): string | undefined {
+  if (name === 'operator') return typeof port === 'number' ? `http://127.0.0.1:${port}` : undefined;
+  return msg === 'listening' && typeof url === 'string' ? url : undefined;
 }
 
 /** A MongoDB URL with its database replaced; credentials go on being looked up where they were. */

@@ -5,13 +5,13 @@
  * parent-death signal when it is killed.
  */
 import { parseArgs } from 'node:util';
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { rm } from 'node:fs/promises';
 import { applyShop, kubectlFor } from './cluster.ts';
 import { mountBindings } from './binding-mount.ts';
 import { outcomeOf, placeFirstOrder, type OrderOutcome, type PlacedOrder } from './first-order.ts';
 import { startMailSink, type MailSink } from './mail-sink.ts';
-import { ProcessEndedError, type ManagedProcess } from './managed-process.ts';
+import { ProcessEndedError, readable, type ManagedProcess } from './managed-process.ts';
 import { Narrator } from './narrator.ts';
 import { bringUp, chooseShopPorts, type RealParts } from './real-parts.ts';
 import { brokerSecretsIn } from './samples.ts';
@@ -29,10 +29,12 @@ const USAGE = `npm start [-- options]: the shop on a real RabbitMQ and a real da
   RABBITMQ_URL, RABBITMQ_MANAGEMENT_URL, MONGODB_URL, KUBECONFIG   used as they are, where set
   OTEL_EXPORTER_OTLP_ENDPOINT                                      where traces go
   WARREN_HOST                                                      where the services listen (127.0.0.1)
+  WARREN_SAMPLES                                                   the folder of the resources (k8s/samples)
+  WARREN_STATE_DIR                                                 where all that is thrown away lies (.local)
 `;
 
 const root = join(import.meta.dirname, '..');
-const samples = join(root, 'k8s', 'samples');
+const samples = resolve(process.env['WARREN_SAMPLES'] ?? join(root, 'k8s', 'samples'));
 const refusedDomain = 'refused.example';
 const STORY_LIMIT_MS = 60_000;
 
@@ -152,12 +154,14 @@ async function start(
     bindingRoot: join(bindings, 'shop'),
     ports,
     ...(process.env['WARREN_HOST'] === undefined ? {} : { env: { HOST: process.env['WARREN_HOST'] } }),
-    onLog: (_process, record) => narrator.hear(record),
+    onLog: (process, record) => narrator.hear(process, record),
     onUnexpectedEnd: supervisor.ended,
   });
   stack.use(shop);
   stack.defer(() => supervisor.stop());
   await startShop(shop, terminal, stop.signal);
+  // Not before: what ends during the start has a reason that another start would not cure.
+  supervisor.start();
   parts.announce(Object.fromEntries(serviceNames.map((name) => [name, shop.url(name)])));
   if (kubeconfig !== undefined) {
     line();
@@ -221,7 +225,8 @@ function tellOutcome(
   line();
   row('order', `${colour(order.status)}, ${order.total.toFixed(2)} ${order.currency}`);
   row('loyalty', `${points} points`);
-  for (const { to, subject } of notifications) row('mail', `to ${to}: ${subject}`);
+  row('mails', `to ${[...new Set(notifications.map(({ to }) => to))].join(', ')}`);
+  for (const { subject } of notifications) row('', subject);
   const mail = sink.mails.findLast((one) => notifications.some(({ subject }) => subject === one.subject));
   for (const text of mail?.text.trimEnd().split('\n') ?? [])
     line(paint.dim(`                │ ${text}`.trimEnd()));
@@ -258,7 +263,7 @@ function tellEnd({ name, ended, lastLines, logFile }: ManagedProcess, { line, pa
   line(
     `  ${paint.red('✗')} ${paint.bold(name)} ended with ${ended ?? '?'}; its last lines (all in ${relative(process.cwd(), logFile)}):`,
   );
-  for (const text of lastLines) line(paint.dim(`      ${text}`));
+  for (const text of lastLines) line(paint.dim(`      ${readable(text)}`));
 }
 
 /** Resolves when somebody asked for the end; rejects when a process cannot be kept up. */

@@ -44,9 +44,9 @@ function takingLine(event: ToldEvent, taking: Taking, { paint }: StoryView): str
     case 'duplicate':
       return `${indent}${paint.dim('→')} ${paint.yellow(who)} got it again, and had it already`;
     case 'failed':
-      return `${indent}${paint.red('✗')} ${paint.yellow(who)} failed at attempt ${taking.attempt}, ${since} after the event: ${taking.reason ?? ''}`;
+      return `${indent}${paint.red('✗')} ${paint.yellow(who)} attempt ${taking.attempt} failed after ${since}: ${taking.reason ?? ''}`;
     case 'set aside':
-      return `${indent}${paint.red('☠')} ${paint.yellow(who)} set it aside in ${taking.deadLetter ?? ''} at attempt ${taking.attempt}`;
+      return `${indent}${paint.red('☠')} ${paint.yellow(who)} set it aside after ${since}: ${taking.deadLetter ?? ''}`;
   }
 }
 

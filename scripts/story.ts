@@ -133,8 +133,8 @@ function reasonOf({ err }: LogRecord): string {
   return typeof err === 'object' && err !== null && 'message' in err ? text(err.message) : 'no reason given';
 }
 
+/** `failed_events, key shop.loyalty` */
 function deadLetterOf({ deadLetter }: LogRecord): string {
-  return typeof deadLetter === 'object' && deadLetter !== null && 'exchange' in deadLetter
-    ? text(deadLetter.exchange)
-    : 'failed_events';
+  const { exchange, routingKey } = (deadLetter ?? {}) as { exchange?: unknown; routingKey?: unknown };
+  return `${text(exchange)}, key ${text(routingKey)}`;
 }

@@ -74,8 +74,8 @@ describe('the story of a conversation', () => {
     const [event] = story.events;
     expect(event?.takings.map(({ outcome }) => outcome)).toEqual(['failed', 'set aside']);
     const lines = eventLines(event!, { paint: createColors(false), from: 1_000_000 }).join('\n');
-    expect(lines).toContain('payment        failed at attempt 2, 20 ms after the event: no mailbox');
-    expect(lines).toContain('payment        set it aside in failed_events at attempt 2');
+    expect(lines).toContain('payment        attempt 2 failed after 20 ms: no mailbox');
+    expect(lines).toContain('payment        set it aside after 30 ms: failed_events, key shop.payment');
   });
 
   test('hears nothing in other records', () => {

@@ -11,17 +11,20 @@ export interface SupervisorOptions {
   readonly onGivenUp: (process: ManagedProcess) => void;
 }
 
-/** The handler of unexpected ends. `stop` makes it do nothing any more. */
-export function createSupervisor(options: SupervisorOptions): {
-  ended: (process: ManagedProcess) => void;
-  stop: () => void;
-} {
+export interface Supervisor {
+  /** A process ended that was not asked to. Does nothing before `start` and after `stop`. */
+  readonly ended: (process: ManagedProcess) => void;
+  readonly start: () => void;
+  readonly stop: () => void;
+}
+
+export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { most = 3, withinMs = 60_000, onRestart, onGivenUp } = options;
   const ends = new Map<string, number[]>();
-  let stopped = false;
+  let supervises = false;
   return {
     ended: (process) => {
-      if (stopped) return;
+      if (!supervises) return;
       const now = performance.now();
       const recent = [...(ends.get(process.name) ?? []).filter((at) => now - at < withinMs), now];
       ends.set(process.name, recent);
@@ -32,8 +35,11 @@ export function createSupervisor(options: SupervisorOptions): {
       onRestart(process, recent.length);
       process.start();
     },
+    start: () => {
+      supervises = true;
+    },
     stop: () => {
-      stopped = true;
+      supervises = false;
     },
   };
 }

@@ -29,7 +29,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 try {
   const files = await listTests();
   const real = files.some((file) => /\.(int|e2e)\.test\.ts$/.test(file));
-  // The slow start of cold parts goes on beside the checks; its failure is reported when the tests need it.
+  // The start of cold parts takes minutes and goes on beside the checks; its failure is reported when the tests need it.
   const starting: Promise<Environment | undefined> = real
     ? startEnvironment({ kubernetes: true, report, signal: stop.signal })
     : Promise.resolve(undefined);
@@ -44,7 +44,9 @@ try {
   const workers = Math.max(2, Math.min(4, availableParallelism()));
   await runJest('tests', ['unit', 'contract', 'int'], [`--maxWorkers=${workers}`], env);
   // These start whole shops: one at a time.
-  await runJest('end-to-end tests', ['e2e'], ['--runInBand'], env);
+  if (files.some((file) => file.endsWith('.e2e.test.ts'))) {
+    await runJest('end-to-end tests', ['e2e'], ['--runInBand'], env);
+  }
 } catch (error) {
   broken.push(error instanceof Error ? error.message : String(error));
 } finally {

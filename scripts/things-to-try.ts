@@ -37,33 +37,35 @@ export function addressLines(at: Whereabouts, paint: Paint): string[] {
 /** Commands to be pasted into another terminal; they work as they are, from the repository's folder. */
 export function tryLines(at: Whereabouts, paint: Paint): string[] {
   const json = `-H 'content-type: application/json'`;
-  const dead = `${at.managementUrl}/api/queues/${encodeURIComponent(at.vhost)}/shop.notification.dead/get`;
+  const queue = `${at.managementUrl}/api/queues/${encodeURIComponent(at.vhost)}/shop.notification.dead`;
+  const kubectl = `kubectl --kubeconfig ${at.kubeconfig ?? ''} -n shop`;
   const edit =
     at.kubeconfig === undefined
-      ? [`sed -i 's/attempts: 10/attempts: 3/' ${at.samples}/notification.yaml`]
+      ? [
+          `sed -i 's/attempts: 10/attempts: 3/' ${at.samples}/notification.yaml`,
+          `cat ${at.stateDir}/status/shop.notification.yaml`,
+        ]
       : [
-          `kubectl --kubeconfig ${at.kubeconfig} -n shop patch esub notification --type merge \\`,
+          `${kubectl} patch esub notification --type merge \\`,
           `  -p '{"spec":{"delivery":{"retry":{"attempts":3}}}}'`,
+          `${kubectl} get esub`,
         ];
-  const look =
-    at.kubeconfig === undefined
-      ? `cat ${at.stateDir}/status/shop.notification.yaml`
-      : `kubectl --kubeconfig ${at.kubeconfig} -n shop get esub`;
   const command = (text: string) => `       ${paint.cyan(text)}`;
   return [
     `  ${paint.bold('1  Place an order.')} Its events are told here, as they happen.`,
     command(`curl -s ${at.urls.order}/orders ${json} \\`),
-    command(`  -d '{"userId":"${at.userId}","lines":[{"sku":"tea","quantity":3,"unitPrice":12.5}]}'`),
+    command(`  -d '{"userId":"${at.userId}",`),
+    command(`       "lines":[{"sku":"tea","quantity":3,"unitPrice":12.5}]}'`),
     '',
-    `  ${paint.bold('2  Edit a subscription.')} The operator changes the queue, and the service follows: 3 attempts, not 10.`,
+    `  ${paint.bold('2  Edit a subscription.')} The operator changes the queue, and notification follows: it gives up`,
+    '     after 3 attempts now, not 10.',
     ...edit.map(command),
-    command(look),
     '',
-    `  ${paint.bold('3  Break a consumer, and watch the dead letter.')} The mail server refuses this domain; after the`,
-    '     last attempt the message is set aside, with its reason, and the others go on.',
+    `  ${paint.bold('3  Break a consumer, and watch the dead letter.')} The mail server refuses this domain: you see`,
+    '     each attempt; after the last one the message is set aside with its reason, and others go on.',
     command(`curl -s ${at.urls.user}/users ${json} \\`),
     command(`  -d '{"email":"eve@${at.refusedDomain}","name":"Eve"}'`),
-    command(`curl -s ${dead} ${json} \\`),
+    command(`curl -s ${queue}/get \\`),
     command(`  -d '{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}'`),
   ];
 }
