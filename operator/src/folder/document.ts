@@ -38,10 +38,17 @@ export function parseDocuments(
   const documents: FileDocument[] = [];
   const problems: Problem[] = [];
   for (const document of Array.isArray(parsed) ? (parsed as Document.Parsed[]) : []) {
-    const mistakes = [...document.errors];
-    for (const { message, pos } of mistakes)
-      problems.push({ file, line: lineAt(counter, pos[0]), sentence: `not valid YAML: ${message}` });
-    if (mistakes.length > 0 || document.contents === null) continue;
+    const [mistake] = document.errors;
+    if (mistake !== undefined) {
+      // The first one alone: what the parser says after it mostly follows from it.
+      problems.push({
+        file,
+        line: lineAt(counter, mistake.pos[0]),
+        sentence: `not valid YAML: ${mistake.message}`,
+      });
+      continue;
+    }
+    if (document.contents === null) continue;
     let value: unknown;
     try {
       value = document.toJS({ maxAliasCount: 100 });

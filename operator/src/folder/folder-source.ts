@@ -6,7 +6,7 @@
  * resource counts as removed only when it is missing in two readings some time apart.
  */
 import { mkdir, readdir, readFile, realpath, rm } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
 import type { Log } from '@warren/controller';
@@ -52,9 +52,11 @@ export class FolderSource implements ResourceSource {
   readonly #secretListeners: ((ref: SecretRef) => void)[] = [];
   #watchers: FSWatcher[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #dueAt = 0;
   #reread: NodeJS.Timeout | undefined;
   #reading: Promise<void> = Promise.resolve();
-  #problems: readonly string[] = [];
+  /** Undefined until the folder has been read: what a former run wrote down may be out of date. */
+  #problems: readonly string[] | undefined;
   #closed = false;
 
   private constructor(options: FolderSourceOptions) {
@@ -85,7 +87,7 @@ export class FolderSource implements ResourceSource {
 
   /** The mistakes in the folder now, as `file:line: sentence`. */
   get problems(): readonly string[] {
-    return this.#problems;
+    return this.#problems ?? [];
   }
 
   async #start(): Promise<void> {
@@ -140,16 +142,22 @@ export class FolderSource implements ResourceSource {
       );
   }
 
+  /** The folder may be written in another way than last time, relative or not: its files are known by their names. */
   #restore(record: SubscriptionRecord | BrokerRecord): void {
     const { name, namespace } = record.resource.metadata;
-    if (record.resource.kind === 'EventBroker') this.brokers.restore(name, record as BrokerRecord);
-    else this.subscriptions.restore(`${namespace ?? 'default'}/${name}`, record as SubscriptionRecord);
+    const restored = { ...record, file: join(this.#options.folder, basename(record.file)) };
+    if (restored.resource.kind === 'EventBroker') this.brokers.restore(name, restored as BrokerRecord);
+    else this.subscriptions.restore(`${namespace ?? 'default'}/${name}`, restored as SubscriptionRecord);
   }
 
+  /** Reads the folder in so many milliseconds, or before: changes that go on and on do not put it off. */
   #soon(ms: number): void {
-    if (this.#closed) return;
+    const dueAt = performance.now() + ms;
+    if (this.#closed || (this.#timer !== undefined && this.#dueAt <= dueAt)) return;
     clearTimeout(this.#timer);
+    this.#dueAt = dueAt;
     this.#timer = setTimeout(() => {
+      this.#timer = undefined;
       this.#reading = this.#reading
         .then(() => this.#read(false))
         .catch((error: unknown) => {
@@ -163,17 +171,22 @@ export class FolderSource implements ResourceSource {
 
   async #read(first: boolean): Promise<void> {
     if (this.#closed) return;
-    let files: TextFile[];
+    let read: { files: TextFile[]; unreadable: Problem[] };
     try {
-      files = await this.#files();
+      read = await this.#files();
     } catch (error) {
       if (first) throw new FolderError(`cannot read the folder ${this.#options.folder}`, { cause: error });
       await this.#report([
-        `${this.#options.folder}: cannot be read (${String((error as NodeJS.ErrnoException).code)}); everything in force stays`,
+        `${this.#options.folder}: cannot be read (${codeOf(error)}); everything in force stays`,
       ]);
       return;
     }
-    const loaded = loadFiles(files, this.#options.validators, (id) => this.#inForce(id));
+    const loaded = loadFiles(
+      read.files,
+      this.#options.validators,
+      (id) => this.#inForce(id),
+      read.unreadable,
+    );
     await this.#report(loaded.problems.map(describeProblem));
     for (const [id, one] of loaded.resources) {
       this.#missingSince.delete(id);
@@ -183,7 +196,8 @@ export class FolderSource implements ResourceSource {
     await this.#remove(loaded, first);
   }
 
-  async #files(): Promise<TextFile[]> {
+  /** A file that cannot be read is a mistake like any other: it holds what came from it, and the other files are read. */
+  async #files(): Promise<{ files: TextFile[]; unreadable: Problem[] }> {
     const { folder } = this.#options;
     const entries = await readdir(folder, { withFileTypes: true });
     const names = entries
@@ -191,17 +205,18 @@ export class FolderSource implements ResourceSource {
       .map((entry) => entry.name)
       .sort();
     const files: TextFile[] = [];
+    const unreadable: Problem[] = [];
     for (const name of names) {
       const file = join(folder, name);
       try {
         files.push({ file, text: await readFile(file, 'utf8') });
       } catch (error) {
-        // Renamed or removed since the listing: the next reading tells.
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-        this.#soon(this.#options.quietMs);
+        // Renamed or removed since the listing: another event tells, or the next reading.
+        if (codeOf(error) !== 'ENOENT')
+          unreadable.push({ file, line: 1, sentence: `cannot be read (${codeOf(error)})` });
       }
     }
-    return files;
+    return { files, unreadable };
   }
 
   #inForce(id: string): unknown {
@@ -229,7 +244,10 @@ export class FolderSource implements ResourceSource {
         const record = collection.record(key);
         if (record === undefined || loaded.resources.has(id) || loaded.held.has(id)) continue;
         if (loaded.heldFiles.has(record.file)) {
-          this.#missingSince.delete(id);
+          await this.#complain(
+            id,
+            loaded.problems.filter(({ file }) => file === record.file),
+          );
           continue;
         }
         const since = this.#missingSince.get(id) ?? performance.now();
@@ -244,8 +262,8 @@ export class FolderSource implements ResourceSource {
   }
 
   async #report(lines: readonly string[]): Promise<void> {
-    const before = new Set(this.#problems);
     if (isDeepStrictEqual(this.#problems, lines)) return;
+    const before = new Set(this.#problems);
     this.#problems = lines;
     for (const line of lines) {
       if (before.has(line)) continue;
@@ -359,6 +377,10 @@ export class FolderSource implements ResourceSource {
 
 function keyOfSubscription({ metadata }: SubscriptionResource): string {
   return `${metadata.namespace ?? 'default'}/${metadata.name}`;
+}
+
+function codeOf(error: unknown): string {
+  return String((error as NodeJS.ErrnoException | null)?.code ?? error);
 }
 
 function splitId(id: string): [kind: string, key: string] {

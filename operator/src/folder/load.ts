@@ -43,18 +43,22 @@ export function idOf(kind: string, key: string): string {
   return `${kind} ${key}`;
 }
 
-/** @param inForce what is in force for an id now: rules that compare with the version before need it. */
+/**
+ * @param inForce what is in force for an id now: rules that compare with the version before need it
+ * @param unreadable files that are there and could not be read
+ */
 export function loadFiles(
   files: readonly TextFile[],
   validators: ReadonlyMap<string, KindValidator>,
   inForce: (id: string) => unknown,
+  unreadable: readonly Problem[] = [],
 ): Loaded {
   const loaded: Loaded = {
     resources: new Map(),
-    problems: [],
+    problems: [...unreadable],
     problemsOf: new Map(),
     held: new Set(),
-    heldFiles: new Set(),
+    heldFiles: new Set(unreadable.map(({ file }) => file)),
   };
   const places = new Map<string, LoadedResource[]>();
   for (const { file, text } of files) {

@@ -145,10 +145,21 @@ export class FolderCollection<T extends AnyResource> implements Collection<T> {
     return after.resource;
   }
 
+  /** What cannot be written to the disk did not happen: the next reading of the folder tries again. */
   async #put(key: string, record: FolderRecord<T>): Promise<void> {
+    const before = this.#byKey.get(key);
     this.#byKey.set(key, record);
     this.#touch();
-    await this.#save(key);
+    try {
+      await this.#save(key);
+    } catch (error) {
+      if (this.#byKey.get(key) === record) {
+        if (before === undefined) this.#byKey.delete(key);
+        else this.#byKey.set(key, before);
+        this.#touch();
+      }
+      throw error;
+    }
     this.#enqueue?.(key);
   }
 
