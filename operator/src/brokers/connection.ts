@@ -44,6 +44,8 @@ export class BrokerConnection {
   /** Exchanges are everybody's: who comes while one is being made waits for it. */
   readonly #declaring = new Map<string, Promise<void>>();
   #stats = new Map<string, QueueStats>();
+  /** Queues that were made since the last counting began. */
+  readonly #declared = new Set<string>();
 
   constructor({ name, uri, version, capabilities, client, metrics }: BrokerConnectionOptions) {
     this.name = name;
@@ -72,7 +74,11 @@ export class BrokerConnection {
   }
 
   async refreshStats(): Promise<void> {
-    this.#stats = await this.#client.queueStats();
+    this.#declared.clear();
+    const stats = await this.#client.queueStats();
+    // Made while the others were counted.
+    for (const queue of this.#declared) if (!stats.has(queue)) stats.set(queue, EMPTY);
+    this.#stats = stats;
   }
 
   /** What is known is doubtful: the next one to ask reads anew. */
@@ -92,6 +98,7 @@ export class BrokerConnection {
         return this.#declareExchange(step);
       case 'declareQueue':
         await this.#write(step, () => client.declareQueue(step.queue, options));
+        this.#declared.add(step.queue.name);
         this.#stats.set(step.queue.name, EMPTY);
         break;
       case 'bind':
@@ -106,6 +113,7 @@ export class BrokerConnection {
           if (queue !== undefined && queue.messages !== 0) return 'left';
         }
         await this.#write(step, () => client.deleteQueue(step.queue, options));
+        this.#declared.delete(step.queue);
         this.#stats.delete(step.queue);
         break;
       }

@@ -23,7 +23,7 @@ export type BrokerState =
   /** There is no such EventBroker. */
   | { state: 'missing'; message: string }
   /** It exists and does not answer, or its Secret is of no use. */
-  | { state: 'down'; reason: string; message: string; deleting: boolean }
+  | { state: 'down'; reason: string; message: string }
   /** Not asked yet: the answer is on its way. */
   | { state: 'unknown' };
 
@@ -48,8 +48,6 @@ export interface RegistryOptions {
   pauseMs?: { first: number; longest: number };
 }
 
-const STILL = { reason: 'Unreachable', message: 'the broker has not answered yet' };
-
 export class BrokerRegistry {
   readonly #options: RegistryOptions;
   readonly #entries = new Map<string, Entry>();
@@ -72,21 +70,12 @@ export class BrokerRegistry {
   }
 
   stateOf(broker: string): BrokerState {
-    const resource = this.#options.source.brokers.get(broker);
-    if (resource === undefined)
+    if (this.#options.source.brokers.get(broker) === undefined)
       return { state: 'missing', message: `there is no EventBroker named "${broker}"` };
-    const entry = this.#entries.get(broker);
-    if (entry === undefined) return { state: 'unknown' };
-    if (entry.down === undefined && entry.connection !== undefined)
-      return { state: 'up', connection: entry.connection };
-    const deleting = resource.metadata.deletionTimestamp !== undefined;
-    return { state: 'down', ...(entry.down ?? STILL), deleting };
-  }
-
-  connections(): BrokerConnection[] {
-    return [...this.#entries.values()].flatMap(({ connection, down }) =>
-      connection === undefined || down !== undefined ? [] : [connection],
-    );
+    const { connection, down } = this.#entries.get(broker) ?? {};
+    if (down === undefined)
+      return connection === undefined ? { state: 'unknown' } : { state: 'up', connection };
+    return { state: 'down', ...down };
   }
 
   /**

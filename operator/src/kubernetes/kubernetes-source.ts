@@ -77,6 +77,7 @@ export class KubernetesSource implements ResourceSource {
   readonly #secrets: ResourceClient<Secret>;
   readonly #namespaces: ResourceClient<Namespace>;
   readonly #bindings: Reflector<Secret>;
+  readonly #reflectors: readonly Pick<Reflector<KubernetesObject>, 'stop'>[];
   readonly #recorder: EventRecorder;
 
   constructor({ cluster, namespace, instance, metrics, log }: KubernetesSourceOptions) {
@@ -115,7 +116,14 @@ export class KubernetesSource implements ResourceSource {
       predicate: ({ initial }) => !initial,
       map: ownedBy('EventSubscription'),
     });
-    this.#recorder = createEventRecorder({ cluster, controller: 'warren-operator', instance });
+    this.#reflectors = [subscriptions, brokers, this.#bindings];
+    this.#recorder = createEventRecorder({
+      cluster,
+      controller: 'warren.events/operator',
+      instance,
+      log,
+      ...(metrics === undefined ? {} : { observer: metrics.events }),
+    });
   }
 
   async readSecret({ namespace, name }: SecretRef): Promise<Record<string, string> | undefined> {
@@ -218,7 +226,8 @@ export class KubernetesSource implements ResourceSource {
     return found === undefined || found.metadata.deletionTimestamp !== undefined;
   }
 
+  /** Ends the watches, and writes the events that wait. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#bindings.stop();
+    await Promise.all([...this.#reflectors.map((reflector) => reflector.stop()), this.#recorder.stop()]);
   }
 }

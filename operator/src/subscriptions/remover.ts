@@ -85,6 +85,8 @@ export class Remover {
       found,
       settled: readAt >= unboundAt + COUNT_LAG_MS,
     });
+    // Said before it is done: should the resource come back, what is missing was not deleted by hand.
+    if (steps.length > 0) await this.#say(resource, connection, 'Deleting', `${queuesOf(resource)} go`);
     let left = false;
     for (const step of steps) {
       signal.throwIfAborted();
@@ -111,7 +113,7 @@ export class Remover {
     { reason, message, patience }: Held,
     connection?: BrokerConnection,
   ): Promise<Result> {
-    const { source, abandonAfterMs, lookAgainMs, say } = this.#options;
+    const { source, abandonAfterMs, lookAgainMs } = this.#options;
     const waitedMs = Date.now() - Date.parse(resource.metadata.deletionTimestamp ?? '');
     const given = patience === 'limited' && !(waitedMs < abandonAfterMs);
     if (given || (await source.namespaceIsEnding(namespaceOf(resource)))) {
@@ -124,14 +126,23 @@ export class Remover {
       );
       return {};
     }
+    await this.#say(resource, connection, reason, message);
+    const untilGivenUp = patience === 'limited' ? Math.max(100, abandonAfterMs - waitedMs) : Infinity;
+    return { requeueAfterMs: Math.min(lookAgainMs, untilGivenUp) };
+  }
+
+  async #say(
+    resource: SubscriptionResource,
+    connection: BrokerConnection | undefined,
+    reason: string,
+    message: string,
+  ): Promise<void> {
     const counts = connection === undefined ? undefined : countsOf(resource, connection);
-    await say(resource, {
+    await this.#options.say(resource, {
       verdict: { verdict: 'deleting', reason, message },
       names: namesOf(namespaceOf(resource), resource.metadata.name),
       ...(counts === undefined ? {} : { counts }),
     });
-    const untilGivenUp = patience === 'limited' ? Math.max(100, abandonAfterMs - waitedMs) : Infinity;
-    return { requeueAfterMs: Math.min(lookAgainMs, untilGivenUp) };
   }
 
   /** Told before the finalizer goes: afterwards there is nothing left to tell it of. */

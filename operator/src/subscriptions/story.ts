@@ -3,8 +3,8 @@ import { conditionOf } from '../conditions.ts';
 import type { SubscriptionStatus } from '../resources.ts';
 import type { StoryEvent } from '../source.ts';
 
-/** Of these the EventBroker tells, once for all its subscriptions. */
-const TOLD_ELSEWHERE = new Set(['BrokerUnavailable']);
+/** The EventBroker tells of the one, once for all its subscriptions; the end of a deletion tells of the other. */
+const TOLD_ELSEWHERE = new Set(['BrokerUnavailable', 'Deleting']);
 
 const ACTIONS: Record<string, string> = { Drifted: 'Compare', MessagesLeft: 'Delete', BindingTaken: 'Bind' };
 

@@ -1,0 +1,86 @@
+/** For tests: a look into a virtual host, and messages in and out of it. */
+import { connectBroker, createConsumer, createManagementClient, createPublisher } from '@warren/rabbitmq';
+import type { Consumer, Handler, ManagementClient, Publisher } from '@warren/rabbitmq';
+import type { ConsumerSettings } from '@warren/rabbitmq';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export interface VirtualHost extends AsyncDisposable {
+  readonly api: ManagementClient;
+  readonly publisher: Publisher;
+  publish(routingKey: string, ids: readonly string[]): Promise<void>;
+  consume(settings: ConsumerSettings, handle: Handler): Consumer;
+  /** The routing keys by which a queue is bound to `events`. */
+  keysOf(queue: string): Promise<string[]>;
+  /** What the policy that applies to a queue sets, as the broker says. */
+  policyOf(queue: string): Promise<Record<string, unknown> | undefined>;
+}
+
+export function virtualHost(access: { amqpUrl: string; managementUrl: string; vhost: string }): VirtualHost {
+  const api = createManagementClient({ url: access.managementUrl, vhost: access.vhost });
+  const connection = connectBroker({ url: access.amqpUrl, name: 'operator-test' });
+  const publisher = createPublisher(connection, { exchange: 'events' });
+  const consumers: Consumer[] = [];
+  return {
+    api,
+    publisher,
+    publish: async (routingKey, ids) => {
+      await Promise.all(
+        ids.map((id) =>
+          publisher.publish({ routingKey, content: Buffer.from(id), properties: { messageId: id } }),
+        ),
+      );
+    },
+    consume: (settings, handle) => {
+      const consumer = createConsumer(connection, { settings, handle });
+      consumers.push(consumer);
+      consumer.start();
+      return consumer;
+    },
+    keysOf: async (queue) =>
+      (await api.bindingsOf(queue))
+        .filter(({ source }) => source === 'events')
+        .map(({ routingKey }) => routingKey)
+        .sort(),
+    policyOf: async (queue) => {
+      const { policies } = await api.inventory();
+      const { policy } = (await api.queue(queue)) ?? {};
+      return policies.find(({ name }) => name === policy)?.definition;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(consumers.map((consumer) => consumer.stop({ deadlineMs: 1_000 })));
+      await publisher.close();
+      await connection.close();
+      await api.close();
+    },
+  };
+}
+
+/** A consumer's settings out of the files of its binding, as a service reads them. */
+export async function readSettingsOf(state: string, name: string): Promise<ConsumerSettings> {
+  const read = (key: string) => readFile(join(state, 'bindings', 'shop', name, key), 'utf8');
+  const mode = await read('retry-mode');
+  return {
+    subscription: await read('subscription'),
+    queue: await read('queue'),
+    prefetch: Number(await read('prefetch')),
+    attempts: Number(await read('attempts')),
+    deadLetter: {
+      exchange: await read('dead-letter-exchange'),
+      routingKey: await read('dead-letter-routing-key'),
+    },
+    retry:
+      mode === 'ladder'
+        ? {
+            mode: 'ladder',
+            waits: JSON.parse(await read('retry-waits')) as { queue: string; delayMs: number }[],
+          }
+        : { mode: 'broker' },
+    strict: (await read('ordering')) === 'Strict',
+  };
+}
+
+/** The settings of one who takes dead letters out. */
+export function deadLettersOf(settings: ConsumerSettings): ConsumerSettings {
+  return { ...settings, queue: `${settings.queue}.dead`, retry: { mode: 'broker' } };
+}
