@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { chartFiles } from '../scripts/charts.ts';
+import { digest, matrix, type Given } from './support/chart-values.ts';
 import { chartTools, charts, root, succeed, type Chart, type Tools } from './support/helm.ts';
 import {
   looseEnds,
@@ -17,124 +18,10 @@ import {
   type Manifest,
 } from './support/manifests.ts';
 
-const digest = `sha256:${'0123456789abcdef'.repeat(4)}`;
 const namespace = `test-charts-${process.pid}`;
 
-/** Values that people give; every one of them is rendered, looked at and shown to the API server. */
-const matrix: { name: string; chart: Chart; values: object; needsMonitoring?: boolean }[] = [
-  { name: 'the operator as it comes', chart: 'warren', values: {} },
-  { name: 'the operator for all namespaces', chart: 'warren', values: { scope: { mode: 'Cluster' } } },
-  {
-    name: 'the operator for one other namespace, with brokers of several',
-    chart: 'warren',
-    values: {
-      scope: { namespace: 'default' },
-      brokers: [
-        { name: 'first', secretRef: { name: 'rabbitmq' }, allowedNamespaces: ['shop'] },
-        { name: 'second', create: false, secretRef: { namespace: 'kube-system', name: 'theirs' } },
-      ],
-    },
-  },
-  {
-    name: 'the operator with nothing that can be left out',
-    chart: 'warren',
-    values: {
-      replicas: 1,
-      brokers: [],
-      rbac: { create: false },
-      serviceAccount: { create: false, name: 'default' },
-      podDisruptionBudget: { enabled: false },
-      networkPolicy: { enabled: false },
-      topologySpread: [],
-    },
-  },
-  {
-    name: 'the operator with everything',
-    chart: 'warren',
-    needsMonitoring: true,
-    values: {
-      image: { registry: 'registry.example/team/', tag: '9.9.9', digest, pullPolicy: 'Always' },
-      imagePullSecrets: [{ name: 'pull' }],
-      replicas: 3,
-      env: { NODE_OPTIONS: '--max-old-space-size=256', A_NUMBER: 3, A_SWITCH: true },
-      serviceAccount: { name: 'operator', annotations: { a: 'b' } },
-      networkPolicy: { metricsFrom: ['monitoring'], egress: [{ ports: [{ port: 8443 }] }] },
-      serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
-      dashboards: { enabled: true },
-      podAnnotations: { a: 'b' },
-      podLabels: { team: 'events' },
-      nodeSelector: { 'kubernetes.io/os': 'linux' },
-      tolerations: [{ operator: 'Exists' }],
-      affinity: { nodeAffinity: {} },
-      priorityClassName: 'system-cluster-critical',
-      podDisruptionBudget: { maxUnavailable: '50%' },
-    },
-  },
-  { name: 'the shop as it comes', chart: 'shop', values: {} },
-  {
-    name: 'the shop without loyalty and with a service more',
-    chart: 'shop',
-    values: {
-      services: {
-        loyalty: { enabled: false },
-        bestsellers: {
-          image: { repository: 'team/bestsellers' },
-          subscriptions: { bestsellers: { events: ['OrderPlaced'] } },
-        },
-        auditor: { bindings: ['audit-eu', 'audit-us'] },
-      },
-    },
-  },
-  {
-    name: 'the shop with everything',
-    chart: 'shop',
-    needsMonitoring: true,
-    values: {
-      service: {
-        image: { registry: 'registry.example/team', tag: '9.9.9' },
-        imagePullSecrets: [{ name: 'pull' }],
-        replicas: 3,
-        telemetry: { endpoint: 'http://jaeger.monitoring:4318' },
-        shutdown: { delaySeconds: 10, deadlineSeconds: 60 },
-        serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
-        podDisruptionBudget: { maxUnavailable: '25%' },
-        service: { port: 8080, annotations: { a: 'b' } },
-        port: 8000,
-        nodeSelector: { 'kubernetes.io/os': 'linux' },
-        tolerations: [{ operator: 'Exists' }],
-        priorityClassName: 'system-cluster-critical',
-        podLabels: { team: 'shop' },
-        podAnnotations: { a: 'b' },
-        networkPolicy: {
-          from: ['ingress-nginx', 'monitoring'],
-          ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.0/8' } }] }],
-          egress: [{ ports: [{ port: 8443 }] }],
-        },
-      },
-      services: {
-        order: {
-          image: { digest },
-          args: ['--verbose'],
-          logLevel: 'debug',
-          secretEnv: { TOKEN: { name: 'order', key: 'token' } },
-          database: { secret: { name: 'order-database' } },
-          subscriptions: {
-            order: { scaling: { minReplicas: 1, maxReplicas: 5, drainWithin: '30s' } },
-          },
-        },
-      },
-    },
-  },
-];
-
 let tools: Tools;
-let rendered: {
-  name: string;
-  chart: Chart;
-  values: object;
-  needsMonitoring?: boolean;
-  manifests: Manifest[];
-}[];
+let rendered: (Given & { manifests: Manifest[] })[];
 
 beforeAll(async () => {
   tools = await chartTools();
@@ -374,7 +261,7 @@ describe('a service', () => {
     expect(find('EventSubscription', 'bestsellers')).toMatchObject({
       spec: { events: ['OrderPlaced'], consumer: { kind: 'Deployment', name: 'bestsellers' } },
     });
-    const [{ pod }] = podTemplates([find('Deployment', 'bestsellers')!]) as [{ pod: { spec: object } }];
+    const { pod } = podTemplates([find('Deployment', 'bestsellers')!])[0]!;
     expect(pod.spec).toMatchObject({
       volumes: [{ name: 'binding-bestsellers', secret: { secretName: 'bestsellers-binding' } }],
       containers: [
@@ -390,7 +277,7 @@ describe('a service', () => {
   test('is one entry and one resource, where its subscription is made elsewhere', async () => {
     const { find } = await shop({ auditor: { bindings: ['audit'] } });
     expect(find('EventSubscription', 'audit')).toBeUndefined();
-    const [{ pod }] = podTemplates([find('Deployment', 'auditor')!]) as [{ pod: { spec: object } }];
+    const { pod } = podTemplates([find('Deployment', 'auditor')!])[0]!;
     expect(pod.spec).toMatchObject({ volumes: [{ secret: { secretName: 'audit-binding' } }] });
   });
 
