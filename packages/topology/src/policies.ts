@@ -39,7 +39,8 @@ export function patternOf(queues: Iterable<string>): string {
   return `^(${[...queues].sort().map(escaped).join('|')})$`;
 }
 
-function escaped(queue: string): string {
+/** A queue's name as a pattern that matches it and nothing else. */
+export function escaped(queue: string): string {
   return queue.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 

@@ -8,6 +8,7 @@
 import { canonical } from './canonical.ts';
 import type { Membership, Policy, Settings } from './objects.ts';
 import {
+  escaped,
   isIntact,
   matcherOf,
   patternOf,
@@ -33,6 +34,8 @@ interface Shard {
   holds: (queue: string) => boolean;
   /** Somebody changed it, and a queue in question is concerned. */
   repair: boolean;
+  /** At least the length of the pattern of `before` and `after` together, which it has between the halves of a plan. */
+  bytes: number;
 }
 
 /** @param memberships what some queues are to have; a queue that is named twice gets the last */
@@ -78,6 +81,7 @@ function shardOf(policy: Policy): Shard[] {
       settings: settingsHash(policy.definition) === name.hash ? policy.definition : undefined,
       holds: queues === undefined ? matcherOf(policy.pattern) : (queue) => queues.has(queue),
       repair: false,
+      bytes: Buffer.byteLength(patternOf(queues ?? [])),
     },
   ];
 }
@@ -93,7 +97,8 @@ function house(shards: Shard[], hash: string, settings: Settings, queues: string
   open.sort((a, b) => b.after.size - a.after.size || a.number - b.number);
   const taken = new Set(same.map(({ number }) => number));
   for (const queue of queues) {
-    let shard = open.find((one) => hasRoomFor(one, queue));
+    const bytes = Buffer.byteLength(`|${escaped(queue)}`);
+    let shard = open.find((one) => one.bytes + bytes <= MAX_PATTERN_BYTES);
     if (shard === undefined) {
       let number = 0;
       while (taken.has(number)) number += 1;
@@ -104,6 +109,7 @@ function house(shards: Shard[], hash: string, settings: Settings, queues: string
     }
     shard.settings = settings;
     shard.after.add(queue);
+    shard.bytes += bytes;
   }
 }
 
@@ -117,12 +123,8 @@ function newShard(hash: string, number: number): Shard {
     settings: undefined,
     holds: () => false,
     repair: false,
+    bytes: Buffer.byteLength(patternOf([])),
   };
-}
-
-function hasRoomFor({ before, after }: Shard, queue: string): boolean {
-  // Between the two halves of a plan a policy holds what it held and what it is to hold.
-  return Buffer.byteLength(patternOf(new Set([...before, ...after, queue]))) <= MAX_PATTERN_BYTES;
 }
 
 function additions(shard: Shard): PolicyStep[] {

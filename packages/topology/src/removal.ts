@@ -1,7 +1,7 @@
 /**
  * A deletion, decided anew after each reading of the broker, so that it goes on from wherever it was left:
  *
- *   unbind  ─▶  wait until the counts are of after that  ─▶  delete, or leave what holds messages
+ *   unbind  ─▶  wait until the counts are of after that  ─▶  delete; or leave it, while there are messages in it
  *
  *   const { steps, memberships, holding, done } = removal({ … });
  *   apply steps in their order, then policyPlan(memberships, …); when not done, read again and decide again.
@@ -28,9 +28,9 @@ export interface Removal {
   steps: ObjectStep[];
   /** After the steps: the deleted queues leave their policies. */
   memberships: Membership[];
-  /** Queues that are left because they hold messages, with how many. */
+  /** Queues that hold messages, for which all of them are left. Whether to wait for that to end is the caller's to say. */
   holding: { queue: string; messages: number }[];
-  /** With these steps everything is done that the policy wants. Otherwise read and decide again. */
+  /** With these steps everything is done that can be done now. Otherwise read and decide again. */
   done: boolean;
 }
 

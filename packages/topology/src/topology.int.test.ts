@@ -175,6 +175,26 @@ describe('on a real broker', () => {
     }
   });
 
+  test('a dead letter survives being given back as often as anybody likes', async () => {
+    await using bench = await Bench.open();
+    await bench.make(await bench.wanted());
+    const connection = await connect(bench.amqpUrl);
+    try {
+      const channel = await connection.createConfirmChannel();
+      channel.publish('failed_events', 'shop.loyalty', Buffer.from('{}'), { persistent: true });
+      await channel.waitForConfirms();
+      let seen = 0;
+      await channel.consume('shop.loyalty.dead', (message) => {
+        seen += 1;
+        // RabbitMQ's own limit is 20.
+        if (message !== null && seen <= 40) channel.reject(message, true);
+      });
+      await eventually(() => seen === 41);
+    } finally {
+      await connection.close();
+    }
+  });
+
   test('a wait queue gives back what it holds', async () => {
     await using bench = await Bench.open();
     const wanted = await bench.wanted(retry(2, '50ms', '50ms'), true);
