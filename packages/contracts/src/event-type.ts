@@ -39,13 +39,15 @@ export type DataOf<T> = T extends EventType<string, infer Data> ? Data : never;
 
 type Schemas = Readonly<Record<number, z.ZodType>>;
 
-/** The schema with the highest number, counted up from 1. As texts, since an inferred `S` has the keys `'1' | '2'`. */
-type NewestSchema<
-  S extends Schemas,
-  Counter extends 1[] = [1],
-> = `${[...Counter, 1]['length']}` extends `${keyof S & (string | number)}`
-  ? NewestSchema<S, [...Counter, 1]>
-  : S[Counter['length']];
+/**
+ * The schema with the highest number, counted up from 1. As texts, since an inferred `S` has the keys `'1' | '2'`; of numbers
+ * that are not known there is no highest one.
+ */
+type NewestSchema<S extends Schemas, Counter extends 1[] = [1]> = number extends keyof S
+  ? S[number]
+  : `${[...Counter, 1]['length']}` extends `${keyof S & (string | number)}`
+    ? NewestSchema<S, [...Counter, 1]>
+    : S[Counter['length']];
 
 export interface EventDefinition<Type extends string, S extends Schemas> {
   readonly type: Type;

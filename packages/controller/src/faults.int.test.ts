@@ -12,7 +12,7 @@ import type { KubernetesObject } from './object.ts';
 import { createReflector } from './reflector.ts';
 import type { ReflectorOptions } from './reflector.ts';
 import { FakeApiServer } from './testing/fake-api-server.ts';
-import type { SeenRequest } from './testing/fake-api-server.ts';
+import type { SeenRequest, Watch } from './testing/fake-api-server.ts';
 import { eventually } from './testing/eventually.ts';
 import { watchSource } from './watch-source.ts';
 
@@ -73,7 +73,7 @@ describe('a reflector over real sockets', () => {
       },
     });
     const bytes = Buffer.from(`${text}\n`);
-    const [{ response }] = [...t.server.watches] as [{ response: { write: (chunk: Buffer) => boolean } }];
+    const [{ response }] = [...t.server.watches] as [Watch];
     for (let from = 0; from < bytes.length; from += 10_007) {
       response.write(bytes.subarray(from, from + 10_007));
       await new Promise((resolve) => setImmediate(resolve));

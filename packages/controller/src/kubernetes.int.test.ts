@@ -29,7 +29,9 @@ beforeAll(async () => {
   ({ cluster, client } = world);
 });
 
-afterAll(() => world[Symbol.asyncDispose]());
+afterAll(async () => {
+  await world[Symbol.asyncDispose]();
+});
 
 describe('the resource client', () => {
   test('writes, reads and refuses as the API server does', async () => {

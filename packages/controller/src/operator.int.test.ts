@@ -30,7 +30,9 @@ beforeAll(async () => {
   ({ cluster, client } = world);
 });
 
-afterAll(() => world[Symbol.asyncDispose]());
+afterAll(async () => {
+  await world[Symbol.asyncDispose]();
+});
 
 /** Between us and the API server, to be cut. */
 async function startProxy() {

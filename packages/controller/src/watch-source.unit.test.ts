@@ -38,7 +38,7 @@ function setup(...sources: WatchSourceOptions<KubernetesObject>[]) {
       return handlers.size;
     },
   } as unknown as Reflector<KubernetesObject>;
-  const enqueued: [string, EnqueueOptions?][] = [];
+  const enqueued: [string, EnqueueOptions | undefined][] = [];
   const all = sources.map((options) => watchSource(reflector, options));
   for (const source of all) source.start((key, options) => void enqueued.push([key, options]));
   const say = (...changes: Change<KubernetesObject>[]) => {

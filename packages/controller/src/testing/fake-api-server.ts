@@ -25,7 +25,7 @@ export type Fault = (
   request: SeenRequest,
 ) => { status: number; headers?: Record<string, string>; body?: unknown } | 'cut' | 'hang' | undefined;
 
-interface Watch {
+export interface Watch {
   collection: string;
   response: ServerResponse;
 }
