@@ -7,7 +7,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { EnvironmentError } from './errors.ts';
 import { onExit } from './exit.ts';
-import { isRunning, processNow, type ProcessId } from './process-id.ts';
+import { end, isRunning, processNow, type ProcessId } from './process-id.ts';
 
 const dieWithParent = ['setpriv', '--pdeathsig', 'KILL', '--'];
 const ownNamespaces = [
@@ -50,26 +50,22 @@ export interface ContainedOptions {
 
 export class Contained implements AsyncDisposable {
   readonly name: string;
-  readonly id: ProcessId;
   readonly #logFile: string;
   readonly #child: ChildProcess;
   readonly #ended: Promise<void>;
+  #id: ProcessId | undefined;
   /** How it ended; undefined while it runs. */
   end: string | undefined;
 
-  private constructor(options: ContainedOptions, child: ChildProcess, pid: number) {
+  private constructor(options: ContainedOptions, child: ChildProcess, ended: Promise<string>) {
     this.name = options.name;
     this.#logFile = options.logFile;
     this.#child = child;
-    this.id = processNow(pid) ?? { pid, startTime: 'ended' };
-    this.#ended = new Promise((resolve) => {
-      child.once('exit', (code, signal) => {
-        this.end = signal ?? `code ${code ?? '?'}`;
-        atExit[Symbol.dispose]();
-        resolve();
-      });
-    });
     const atExit = onExit(this.#killNow);
+    this.#ended = ended.then((how) => {
+      this.end = how;
+      atExit[Symbol.dispose]();
+    });
   }
 
   static async start(options: ContainedOptions): Promise<Contained> {
@@ -83,16 +79,26 @@ export class Contained implements AsyncDisposable {
         // A group of its own, so that Ctrl-C reaches us alone and we end things in order.
         detached: true,
       });
+      const ended = new Promise<string>((resolve) => {
+        child.once('exit', (code, signal) => resolve(signal ?? `code ${code ?? '?'}`));
+      });
       await new Promise<void>((resolve, reject) => {
         child.once('spawn', resolve);
         child.once('error', (cause) => {
           reject(new EnvironmentError('WARREN_ENVIRONMENT_START', `cannot start ${options.name}`, { cause }));
         });
       });
-      return new Contained(options, child, child.pid as number);
+      const started = new Contained(options, child, ended);
+      await started.#begun();
+      return started;
     } finally {
       closeSync(log);
     }
+  }
+
+  /** The process itself; in a namespace the first one there, whose end is the end of all in it. Undefined if it ended at once. */
+  get id(): ProcessId | undefined {
+    return this.#id;
   }
 
   /** The whole log so far. */
@@ -125,9 +131,9 @@ export class Contained implements AsyncDisposable {
 
   /** Asks the process itself to end, and waits until it has. It may take its time: at most `timeoutMs`, then it is killed. */
   async stop(timeoutMs = 30_000): Promise<void> {
-    const init = this.#init();
-    if (init === undefined) return this.kill();
-    process.kill(init, 'SIGTERM');
+    if (this.end !== undefined) return;
+    if (this.#id === undefined || !isRunning(this.#id)) return this.kill();
+    process.kill(this.#id.pid, 'SIGTERM');
     const timer = setTimeout(this.#killNow, timeoutMs);
     await this.#ended;
     clearTimeout(timer);
@@ -143,23 +149,20 @@ export class Contained implements AsyncDisposable {
     await this.kill();
   }
 
-  /** The process itself: in a namespace of its own the first one there, whose end is the end of all in there. */
-  #init(): number | undefined {
-    if (this.end !== undefined || !isRunning(this.id)) return undefined;
-    const { pid } = this.id;
-    if (!hasNamespaces()) return pid;
-    const child = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')[0]);
-    return child > 0 ? child : undefined;
+  /** Waits until `unshare` has made its child: then `#id` is the process that counts. */
+  async #begun(): Promise<void> {
+    const pid = this.#child.pid as number;
+    while (this.end === undefined && this.#id === undefined) {
+      const inner = hasNamespaces() ? childOf(pid) : pid;
+      this.#id = inner === undefined ? undefined : processNow(inner);
+      if (this.#id === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+    }
   }
 
   readonly #killNow = (): void => {
     if (this.end !== undefined) return;
-    try {
-      // unshare waits for its child, and the child's end for all others in the namespace.
-      process.kill(this.#init() ?? this.id.pid, 'SIGKILL');
-    } catch {
-      this.#child.kill('SIGKILL');
-    }
+    // unshare waits for its child, and the child's end for that of all others in the namespace.
+    if (this.#id === undefined || !end(this.#id)) this.#child.kill('SIGKILL');
   };
 
   #failed(what: string): EnvironmentError {
@@ -168,5 +171,14 @@ export class Contained implements AsyncDisposable {
       'WARREN_ENVIRONMENT_START',
       `${this.name} ${what}. The end of its log:\n${tail}`,
     );
+  }
+}
+
+function childOf(pid: number): number | undefined {
+  try {
+    const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+    return child ? Number(child) : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -18,7 +18,7 @@ import { startKubernetes } from './kubernetes.ts';
 import { printer, type Report } from './progress.ts';
 import { RabbitMq } from './rabbitmq.ts';
 import { RunFolder, tidyUp } from './run-folder.ts';
-import { namedByUrl } from './urls.ts';
+import { namedByUrl, withoutPassword } from './urls.ts';
 
 export interface EnvironmentOptions {
   /** Also an API server with etcd and the controller manager. */
@@ -128,11 +128,4 @@ async function startParts(
     throw failure?.error;
   }
   return { rabbitmq: rabbitmq.value, mongodb: mongodb.value, kubernetes: cluster.value };
-}
-
-/** A URL for people. */
-export function withoutPassword(url: string): string {
-  const shown = new URL(url);
-  if (shown.password) shown.password = '***';
-  return shown.href;
 }

@@ -101,13 +101,14 @@ export function inRoot(root: string, options: RootOptions, command: readonly str
     'mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"; mount -t tmpfs tmpfs "$root/dev/shm"',
     'mount -t tmpfs tmpfs "$root/run"; mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"',
     'while [ "$1" != -- ]; do mount --bind "$1" "$root/$2"; shift 2; done; shift',
-    // The parent-death signal is cleared by the change of the user; the namespace still ends with unshare.
     'exec chroot "$root" "$@"',
   ].join('\n');
   const become =
     user === undefined ? [] : ['setpriv', `--reuid=${user}`, `--regid=${user}`, '--init-groups', '--'];
+  // To become another user clears the signal that ends a process with its parent; so it is asked for again.
+  const dieWithParent = ['setpriv', '--pdeathsig', 'KILL', '--'];
   const mounts = Object.entries(binds).flatMap(([target, source]) => [source, target]);
-  return ['sh', ['-c', script, 'in-root', root, ...mounts, '--', ...become, ...command]];
+  return ['sh', ['-c', script, 'in-root', root, ...mounts, '--', ...become, ...dieWithParent, ...command]];
 }
 
 /** The number of a user inside the root file system, for files that are made outside for it. */

@@ -52,7 +52,7 @@ export class RunFolder implements AsyncDisposable {
   /** Starts a process that cannot outlive us, and records it. */
   async start(options: Omit<ContainedOptions, 'logFile'>): Promise<Contained> {
     const started = await Contained.start({ ...options, logFile: this.logFile(options.name) });
-    this.#record.processes.push({ name: options.name, ...started.id });
+    if (started.id !== undefined) this.#record.processes.push({ name: options.name, ...started.id });
     this.#write();
     return started;
   }
@@ -102,9 +102,9 @@ export async function tidyUp(
 /** The recorded processes that are still those that were recorded, where their owner is not. */
 export function stale(
   record: RunRecord,
-  running: (id: ProcessId) => boolean = isRunning,
+  running: (id: ProcessId) => boolean = (id) => isRunning(id),
 ): RunRecord['processes'] {
-  return running(record.owner) ? [] : record.processes.filter(running);
+  return running(record.owner) ? [] : record.processes.filter((each) => running(each));
 }
 
 function readRecord(file: string): RunRecord | undefined {

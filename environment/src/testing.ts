@@ -10,9 +10,10 @@ import { silent } from './progress.ts';
 import { startPrometheus, type Prometheus } from './prometheus.ts';
 import { RabbitMq } from './rabbitmq.ts';
 import { RunFolder } from './run-folder.ts';
-import { namedByUrl } from './urls.ts';
+import { databaseUrl, namedByUrl } from './urls.ts';
 
 export type { Prometheus } from './prometheus.ts';
+export { databaseUrl } from './urls.ts';
 export { eventually, type EventuallyOptions } from './eventually.ts';
 
 /** What runs now; a URL in the environment goes before the endpoints file. Throws `WARREN_ENVIRONMENT_DOWN`. */
@@ -139,16 +140,6 @@ async function inFolderOfItsOwn<T extends AsyncDisposable>(
   const part = stack.use(await start(stack.use(new RunFolder(stateDir(), false, name))));
   const owned = stack.move();
   return { part, end: () => owned.disposeAsync() };
-}
-
-/** A MongoDB URL with its database replaced; credentials go on being looked up where they were. */
-export function databaseUrl(base: string, database: string): string {
-  const url = new URL(base);
-  if (url.username && !url.searchParams.has('authSource')) {
-    url.searchParams.set('authSource', url.pathname.replace(/^\//, '') || 'admin');
-  }
-  url.pathname = `/${database}`;
-  return url.href;
 }
 
 let made = 0;

@@ -1,4 +1,4 @@
-/** What the environment's variables name already. */
+/** URLs of the parts: those that variables name, and what we make of them. A MongoDB URL may have several hosts, so URL cannot read it. */
 import type { Endpoints } from './endpoints.ts';
 
 /**
@@ -26,3 +26,17 @@ export function managementOf(amqp: string): string {
   const user = url.username ? `${url.username}:${url.password}` : 'guest:guest';
   return `${scheme}://${user}@${url.hostname}:${port}`;
 }
+
+/** A MongoDB URL with its database replaced; credentials go on being looked up where they were. */
+export function databaseUrl(base: string, database: string): string {
+  const [, server, path = '', query = ''] = /^([^/]*\/\/[^/?]*)\/?([^?]*)\??(.*)$/.exec(base) ?? [];
+  if (server === undefined) throw new TypeError('not a MongoDB URL');
+  const options = query === '' ? [] : query.split('&');
+  if (server.includes('@') && !options.some((option) => option.startsWith('authSource='))) {
+    options.push(`authSource=${path || 'admin'}`);
+  }
+  return `${server}/${database}${options.length > 0 ? `?${options.join('&')}` : ''}`;
+}
+
+/** A URL for people. */
+export const withoutPassword = (url: string): string => url.replace(/(\/\/[^/:@]*):[^/]*@/, '$1:***@');

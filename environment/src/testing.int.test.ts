@@ -1,0 +1,98 @@
+/** What tests are given is theirs alone, works, and is gone afterwards. */
+import { connect } from 'amqplib';
+import { mongo } from 'mongoose';
+import { describe, expect, test } from '@jest/globals';
+import {
+  dedicatedBroker,
+  eventually,
+  testBroker,
+  testDatabase,
+  testEndpoints,
+  testPrometheus,
+} from './testing.ts';
+
+async function vhosts(): Promise<string[]> {
+  const { origin, username, password } = new URL(testEndpoints().rabbitmq.management);
+  const response = await fetch(`${origin}/api/vhosts`, {
+    headers: { authorization: `Basic ${btoa(`${username}:${password}`)}` },
+  });
+  return ((await response.json()) as { name: string }[]).map(({ name }) => name);
+}
+
+test('a virtual host takes clients, and is gone afterwards', async () => {
+  let vhost: string;
+  {
+    await using broker = await testBroker();
+    await using other = await testBroker();
+    vhost = broker.vhost;
+    expect(other.vhost).not.toBe(vhost);
+    const connection = await connect(broker.amqpUrl);
+    const channel = await connection.createChannel();
+    await channel.assertQueue('q', { arguments: { 'x-queue-type': 'quorum' } });
+    await connection.close();
+    expect(await vhosts()).toContain(vhost);
+  }
+  expect(await vhosts()).not.toContain(vhost);
+});
+
+test('a database takes documents, and is gone afterwards', async () => {
+  await using client = new mongo.MongoClient(testEndpoints().mongodb);
+  const names = async () => (await client.db().admin().listDatabases()).databases.map(({ name }) => name);
+  let name: string;
+  {
+    await using database = await testDatabase();
+    name = database.name;
+    await using own = new mongo.MongoClient(database.url);
+    await own.db().collection('c').insertOne({ is: 'there' });
+    expect(await names()).toContain(name);
+  }
+  expect(await names()).not.toContain(name);
+});
+
+describe('a broker of its own', () => {
+  test('keeps its messages over a restart and over a kill', async () => {
+    await using broker = await dedicatedBroker();
+    const queue = 'kept';
+    const publish = async (text: string) => {
+      const connection = await connect(broker.amqpUrl);
+      const channel = await connection.createConfirmChannel();
+      await channel.assertQueue(queue, { arguments: { 'x-queue-type': 'quorum' } });
+      channel.sendToQueue(queue, Buffer.from(text), { persistent: true });
+      await channel.waitForConfirms();
+      await connection.close();
+    };
+    await publish('one');
+    await broker.restart();
+    await publish('two');
+    await broker.kill();
+    await expect(connect(broker.amqpUrl)).rejects.toThrow();
+    await broker.start();
+    const connection = await connect(broker.amqpUrl);
+    const channel = await connection.createChannel();
+    const texts: string[] = [];
+    await eventually(async () => {
+      const message = await channel.get(queue, { noAck: true });
+      if (message !== false) texts.push(message.content.toString());
+      return texts.length === 2;
+    });
+    expect(texts).toEqual(['one', 'two']);
+    await connection.close();
+  });
+});
+
+test('a Prometheus of its own scrapes what it is told, and answers queries', async () => {
+  const target = new URL(testEndpoints().rabbitmq.prometheus ?? 'http://127.0.0.1:15692/metrics').host;
+  const config = {
+    scrape_configs: [
+      { job_name: 'rabbitmq', scrape_interval: '1s', static_configs: [{ targets: [target] }] },
+    ],
+  };
+  // JSON is YAML.
+  await using prometheus = await testPrometheus(JSON.stringify(config));
+  const up = await eventually(async () => {
+    const response = await fetch(`${prometheus.url}/api/v1/query?query=up`);
+    const { data } = (await response.json()) as { data: { result: { value: [number, string] }[] } };
+    return data.result[0]?.value[1];
+  });
+  expect(up).toBe('1');
+});
