@@ -190,32 +190,25 @@ describe('when the process dies', () => {
 
   test('the lease of its sweep runs out, and another process sweeps; while it lives, it is the only one', async () => {
     const memory = memoryOutbox();
-    const pages = { first: 0, second: 0 };
-    let alive = true;
-    const first = memory.process({
-      before: (operation) => {
-        if (!alive) throw new Error('dead');
-        if (operation === 'pendingAggregates') pages.first++;
-      },
-    });
-    const second = memory.process({
-      before: (operation) => {
-        if (operation === 'pendingAggregates') pages.second++;
-      },
-    });
+    const sweeps: string[] = [];
+    const holds: string[] = [];
+    const replica = (name: string) =>
+      memory.process({
+        before: (operation) => {
+          if (operation === 'pendingAggregates') sweeps.push(name);
+          if (operation === 'hold') holds.push(name);
+        },
+      });
     const { ids, publish } = memoryBroker();
-    const timing = { pollMs: 4, leaseMs: 60 };
-    startRelay(first, { publish, ...timing });
-    await eventually(() => pages.first > 0);
-    startRelay(second, { publish, ...timing });
-    // A relay sweeps without asking in its first moments, for leaseMs; then only the holder does.
-    const holds = memory.calls.hold!;
-    await eventually(() => memory.calls.hold! > holds + 50);
-    const before = { ...pages };
-    await eventually(() => pages.first > before.first + 5);
-    expect(pages.second).toBe(before.second);
+    const timing = { pollMs: 2, leaseMs: 0, graceMs: 0 };
+    const first = startRelay(replica('first'), { publish, ...timing });
+    await eventually(() => sweeps.length > 0);
+    startRelay(replica('second'), { publish, ...timing });
+    await eventually(() => holds.filter((name) => name === 'second').length > 10);
+    expect(new Set(sweeps)).toEqual(new Set(['first']));
 
-    alive = false;
+    await first.stop();
+    memory.expireLease();
     memory.process().append('a');
     await eventually(() => memory.pending.size === 0);
     expect(ids).toEqual(['a#1']);

@@ -92,6 +92,9 @@ interface Lane {
   timer?: NodeJS.Timeout;
 }
 
+/** How many batches a page of the sweep has: finding what is pending costs the same whatever the page's size. */
+const SWEEP_PAGE = 10;
+
 /** Beyond this many lanes the sweep finds the rest: an outage must not fill the memory. */
 const MAX_LANES = 10_000;
 
@@ -298,7 +301,7 @@ export function createRelay({
         if (all || (await mayISweep())) {
           const page = await outbox.pendingAggregates({
             ...(after !== undefined && { after }),
-            limit: batch,
+            limit: batch * SWEEP_PAGE,
             minAgeMs: all ? 0 : graceMs,
           });
           after = page.next;

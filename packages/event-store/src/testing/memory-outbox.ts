@@ -31,6 +31,8 @@ export interface MemoryOutbox {
   readonly pending: ReadonlySet<string>;
   /** How often each operation was begun. */
   readonly calls: Readonly<Record<string, number>>;
+  /** What time does: the lease of the sweep runs out. */
+  expireLease(): void;
   /** Called when a commit is being marked. */
   onMark?: (commit: Commit) => void;
 }
@@ -40,7 +42,7 @@ export function memoryOutbox(): MemoryOutbox {
   const pending = new Set<string>();
   const calls: Record<string, number> = {};
   const storedAt = new Map<string, number>();
-  let lease: { holder: string; since: number } | undefined;
+  let lease: string | undefined;
 
   /** In the order of the real one: by aggregate, then by version. */
   const pendingInOrder = (): Commit[] =>
@@ -54,6 +56,7 @@ export function memoryOutbox(): MemoryOutbox {
     commits,
     pending,
     calls,
+    expireLease: () => void (lease = undefined),
 
     process(faults = {}) {
       const listeners = new Set<(commit: Commit) => void>();
@@ -94,16 +97,10 @@ export function memoryOutbox(): MemoryOutbox {
           }),
         backlog: () => run('backlog', () => ({ count: pending.size, oldestAgeMs: 0 })),
         sweepLease: {
-          hold: (holder, leaseMs) =>
-            run('hold', () => {
-              const now = performance.now();
-              if (lease && lease.holder !== holder && now - lease.since < leaseMs) return false;
-              lease = { holder, since: now };
-              return true;
-            }),
+          hold: (holder) => run('hold', () => (lease ??= holder) === holder),
           release: (holder) =>
             run('release', () => {
-              if (lease?.holder === holder) lease = undefined;
+              if (lease === holder) lease = undefined;
             }),
         },
       };
