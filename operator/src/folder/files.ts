@@ -1,14 +1,16 @@
 /** Files that a reader never sees half written. */
-import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
-/** Writes beside the file and renames over it. Makes the folders it needs. */
+/**
+ * Writes beside the file and renames over it. Makes the folders it needs. What a kill between the two leaves is overwritten
+ * by the next write; so one write at a time for a file.
+ */
 export async function writeAtomically(path: string, content: string, mode = 0o644): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const beside = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`);
+  const beside = join(dirname(path), `.${basename(path)}.tmp`);
   try {
-    await writeFile(beside, content, { mode, flag: 'wx' });
+    await writeFile(beside, content, { mode });
     await rename(beside, path);
   } catch (error) {
     await rm(beside, { force: true });

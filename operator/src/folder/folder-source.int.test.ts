@@ -342,6 +342,23 @@ describe('a restart', () => {
     expect(prefetchOf(second)).toBe(7);
   });
 
+  test('after a kill in the middle of a write leaves nothing half written, and nothing behind', async () => {
+    await write('loyalty.yaml', subscription('loyalty', 7));
+    const first = await open();
+    await first.writeBinding(given(first), 'loyalty', { uri: 'amqp://one' });
+    await first.close();
+    const [status, binding] = [join(state, 'status'), join(state, 'bindings', 'shop', 'loyalty')];
+    await writeFile(join(status, '.shop.loyalty.yaml.tmp'), 'half: [');
+    await writeFile(join(binding, '.uri.tmp'), 'amqp:');
+    const second = await open();
+    expect(prefetchOf(second)).toBe(7);
+    await second.writeSubscriptionStatus(given(second), { consumers: 1 });
+    await second.writeBinding(given(second), 'loyalty', { uri: 'amqp://two' });
+    expect(await readdir(status)).toEqual(['.folder', 'shop.loyalty.yaml']);
+    expect(await readdir(binding)).toEqual(['uri']);
+    expect(await readFile(join(binding, 'uri'), 'utf8')).toBe('amqp://two');
+  });
+
   test('with the state of another folder is refused: everything described there would be deleted', async () => {
     await (await open()).close();
     await mkdir(join(root, 'others'));
