@@ -5,14 +5,14 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { eventually, testBroker, testDatabase, testEndpoints } from '@warren/environment/testing';
+import { eventually, testBroker } from '@warren/environment/testing';
 import { createManagementClient, type ManagementClient } from '@warren/rabbitmq';
-import { mongo } from 'mongoose';
 import { startMailSink, type MailSink } from '../../scripts/mail-sink.ts';
 import type { LogRecord } from '../../scripts/managed-process.ts';
 import { brokerSecretsIn } from '../../scripts/samples.ts';
 import { get, post, type Order, type User } from '../../scripts/shop-client.ts';
-import { serviceNames, Shop, writeBrokerSecret, type ServiceName } from '../../scripts/shop.ts';
+import { Shop, writeBrokerSecret, type ServiceName } from '../../scripts/shop.ts';
+import { testDatabases } from './databases.ts';
 
 export const samples = join(import.meta.dirname, '..', '..', 'k8s', 'samples');
 export const refusedDomain = 'refused.example';
@@ -148,21 +148,6 @@ export class TestShop implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#stack.disposeAsync();
   }
-}
-
-/** A database for each service, under a prefix of their own; dropped on dispose. */
-async function testDatabases(): Promise<AsyncDisposable & { url: string; prefix: string }> {
-  const { name } = await testDatabase();
-  const url = testEndpoints().mongodb;
-  const prefix = `${name}-`;
-  return {
-    url,
-    prefix,
-    [Symbol.asyncDispose]: async () => {
-      await using client = new mongo.MongoClient(url);
-      await Promise.all(serviceNames.map((service) => client.db(`${prefix}${service}`).dropDatabase()));
-    },
-  };
 }
 
 async function editFile(path: string, change: (yaml: string) => string): Promise<void> {
