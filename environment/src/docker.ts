@@ -2,14 +2,16 @@
  * RabbitMQ and MongoDB as containers of `compose.yaml`, where a Docker engine runs. What runs in the project already is
  * used and left alone; what we start, we remove.
  *
- * The project's own machine has no engine: there the commands are tested, not the containers.
+ * The project's own machine has no engine: what is here was written after Docker's documentation and could not be run.
  */
 import { join } from 'node:path';
 import { run, succeeds } from './command.ts';
 import type { Context } from './debian.ts';
 import { repositoryRoot, type Endpoints } from './endpoints.ts';
-import { choosePort } from './ports.ts';
+import { EnvironmentError } from './errors.ts';
+import { choosePort, freePort } from './ports.ts';
 import { silent } from './progress.ts';
+import { isServing, type RestartableBroker } from './rabbitmq.ts';
 import type { RunFolder } from './run-folder.ts';
 
 const compose = ['compose', '--file', join(repositoryRoot, 'compose.yaml')];
@@ -54,11 +56,11 @@ export async function startComposed(
     for (const { inside, variable } of wanted.flatMap((image) => published[image])) {
       ports[variable] = String(await choosePort('docker', inside, context.report));
     }
-    folder.composed(wanted);
+    folder.undoneBy(removal(wanted));
     try {
       await docker(['up', '--detach', '--wait', ...wanted], `starting ${wanted.join(' and ')}`, ports);
     } catch (error) {
-      await composeRemove(wanted);
+      await undo(removal(wanted));
       throw error;
     }
   }
@@ -71,16 +73,66 @@ export async function startComposed(
       prometheus: `http://${await address('rabbitmq', 15692)}/metrics`,
     },
     mongodb: given.mongodb ?? `mongodb://${await address('mongodb', 27017)}/`,
-    [Symbol.asyncDispose]: () => composeRemove(wanted),
+    [Symbol.asyncDispose]: () => (wanted.length > 0 ? undo(removal(wanted)) : Promise.resolve()),
   };
 }
 
-/** Removes containers and the data in them. */
-export async function composeRemove(services: readonly string[]): Promise<void> {
-  if (services.length === 0) return;
-  await run('docker', [...compose, 'rm', '--stop', '--force', '--volumes', ...services], {
-    part: 'docker',
-    what: `removing ${services.join(' and ')}`,
-    report: silent,
-  });
+/** What removes containers of compose.yaml, and the data in them. */
+const removal = (services: readonly string[]) => [
+  ...compose,
+  ...['rm', '--stop', '--force', '--volumes', ...services],
+];
+
+/** Runs docker with arguments that undo something. */
+export async function undo(args: readonly string[]): Promise<void> {
+  await run('docker', args, { part: 'docker', what: 'removing containers', report: silent });
+}
+
+/** A RabbitMQ container of its own, that can be stopped and started again with its data. */
+export async function startBrokerContainer(folder: RunFolder, context: Context): Promise<RestartableBroker> {
+  const name = `warren-broker-${folder.owner.pid}-${folder.owner.startTime}`;
+  const [amqp, management] = [await freePort(), await freePort()];
+  const endpoints = {
+    amqp: `amqp://guest:guest@127.0.0.1:${amqp}`,
+    management: `http://guest:guest@127.0.0.1:${management}`,
+  };
+  const remove = ['rm', '--force', '--volumes', name];
+  const docker = async (...args: string[]) => {
+    await run('docker', args, { part: 'docker', what: `${args[0] ?? ''} ${name}`, ...context });
+  };
+  const serving = async () => {
+    const until = performance.now() + 120_000;
+    while (!(await isServing(endpoints).catch(() => false))) {
+      context.signal?.throwIfAborted();
+      if (performance.now() > until) {
+        throw new EnvironmentError(
+          'WARREN_ENVIRONMENT_START',
+          `the container ${name} was not ready after 120 s`,
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  };
+  folder.undoneBy(remove);
+  try {
+    await docker(
+      ...['run', '--detach', '--name', name, '--hostname', 'rabbitmq'],
+      ...['--publish', `127.0.0.1:${amqp}:5672`, '--publish', `127.0.0.1:${management}:15672`],
+      'rabbitmq:4.3-management',
+    );
+    await serving();
+  } catch (error) {
+    await undo(remove);
+    throw error;
+  }
+  return {
+    endpoints,
+    stop: () => docker('stop', name),
+    kill: () => docker('kill', name),
+    async resume() {
+      await docker('start', name);
+      await serving();
+    },
+    [Symbol.asyncDispose]: () => undo(remove),
+  };
 }

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { startDatabase } from './database.ts';
 import { requireDebianRoot, type Context } from './debian.ts';
-import { composeRemove, hasDocker, startComposed, type Composed } from './docker.ts';
+import { undo, hasDocker, startComposed, type Composed } from './docker.ts';
 import {
   endpointsFile,
   publishTo,
@@ -48,7 +48,7 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
   const { kubernetes = false, stateDir = defaultStateDir(), report = printer(), signal } = options;
   const keep = options.keep ?? process.env['WARREN_KEEP'] === '1';
   mkdirSync(stateDir, { recursive: true });
-  await tidyUp(stateDir, report, composeRemove);
+  await tidyUp(stateDir, report, undo);
   const shared = options.stateDir === undefined ? endpointsFile() : join(stateDir, 'endpoints.json');
   const given = find(shared, kubernetes, report);
 

@@ -1,4 +1,4 @@
-import { composeRemove } from './docker.ts';
+import { undo } from './docker.ts';
 import { stateDir } from './endpoints.ts';
 import type { Report } from './progress.ts';
 import { tidyUp as tidyUpIn } from './run-folder.ts';
@@ -11,5 +11,5 @@ export { printer, silent, type Report } from './progress.ts';
 export { end as endNow, type ProcessId } from './process-id.ts';
 
 /** Ends what killed runs in the default state folder have left running, and removes their folders. */
-export const tidyUp = (report: Report): Promise<void> => tidyUpIn(stateDir(), report, composeRemove);
+export const tidyUp = (report: Report): Promise<void> => tidyUpIn(stateDir(), report, undo);
 export { goBinaries, type GoBinary } from './go.ts';

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { composeRemove } from './docker.ts';
+import { undo } from './docker.ts';
 import { readEndpoints, repositoryRoot, type Endpoints } from './endpoints.ts';
 import { eventually } from './eventually.ts';
 import { isRunning, processNow, type ProcessId } from './process-id.ts';
@@ -24,7 +24,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   up.kill('SIGKILL');
-  await tidyUp(state, silent, composeRemove);
+  await tidyUp(state, silent, undo);
   rmSync(state, { recursive: true, force: true });
 });
 
@@ -87,7 +87,7 @@ describe('what an environment has started', () => {
     expect(readdirSync(folders)).toHaveLength(1);
     if (!output.includes('docker')) await eventually(() => started.every((each) => !isRunning(each)));
     expect(readEndpoints(join(state, 'endpoints.json'))).toBeUndefined();
-    await tidyUp(state, silent, composeRemove);
+    await tidyUp(state, silent, undo);
     await eventually(async () => (await listening(endpoints)) === 0);
     expect(started.filter((each) => isRunning(each))).toEqual([]);
     expect(readdirSync(folders)).toEqual([]);

@@ -4,11 +4,12 @@ import pc from 'picocolors';
 export type Report = (part: string, message: string) => void;
 
 /** Prints `  12.3s  rabbitmq    message` to a stream, stderr by default. */
-export function printer(out: NodeJS.WritableStream = process.stderr): Report {
+export function printer(out: NodeJS.WriteStream = process.stderr): Report {
+  const paint = pc.createColors(out.isTTY);
   const started = performance.now();
   return (part, message) => {
     const seconds = ((performance.now() - started) / 1000).toFixed(1).padStart(6);
-    out.write(`${pc.dim(`${seconds}s`)}  ${pc.bold(part.padEnd(11))} ${message}\n`);
+    out.write(`${paint.dim(`${seconds}s`)}  ${paint.bold(part.padEnd(11))} ${message}\n`);
   };
 }
 

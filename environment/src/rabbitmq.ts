@@ -18,7 +18,17 @@ interface Ports {
 }
 
 /** A broker that can be stopped and started again with its data, on the same ports. */
-export class RabbitMq implements AsyncDisposable {
+export interface RestartableBroker extends AsyncDisposable {
+  readonly endpoints: Endpoints['rabbitmq'];
+  /** Stops it in order, as a maintenance would. The data stay. */
+  stop(): Promise<void>;
+  /** SIGKILL: no goodbye to any client. The data stay. */
+  kill(): Promise<void>;
+  /** Starts it again after `stop` or `kill`; waits until it takes clients. */
+  resume(): Promise<void>;
+}
+
+export class RabbitMq implements RestartableBroker {
   readonly endpoints: Endpoints['rabbitmq'];
   readonly #start: () => Promise<Contained>;
   #process: Contained | undefined;
@@ -78,19 +88,16 @@ export class RabbitMq implements AsyncDisposable {
     return broker;
   }
 
-  /** Stops it in order, as a maintenance would. The data stay. */
   async stop(): Promise<void> {
     await this.#process?.stop();
     this.#process = undefined;
   }
 
-  /** SIGKILL: no goodbye to any client. The data stay. */
   async kill(): Promise<void> {
     await this.#process?.kill();
     this.#process = undefined;
   }
 
-  /** Starts it again after `stop` or `kill`; waits until it takes clients. */
   async resume(): Promise<void> {
     this.#process ??= await this.#start();
   }
@@ -135,13 +142,16 @@ const environment = (ports: Ports): NodeJS.ProcessEnv => ({
   RUNNING_UNDER_SYSTEMD: 'true',
 });
 
-async function isServing({ amqp, management }: Endpoints['rabbitmq']): Promise<boolean> {
+/** Whether the management API answers, and says that the broker listens for clients. */
+export async function isServing({ management }: Endpoints['rabbitmq']): Promise<boolean> {
   const { username, password, origin } = new URL(management);
   const authorization = `Basic ${btoa(`${username}:${password}`)}`;
   const signal = AbortSignal.timeout(5_000);
   const response = await fetch(`${origin}/api/overview`, { headers: { authorization }, signal });
-  await response.arrayBuffer();
-  return response.ok && (await accepts(Number(new URL(amqp).port)));
+  const text = await response.text();
+  if (!response.ok) return false;
+  const { listeners } = JSON.parse(text) as { listeners: { protocol: string }[] };
+  return listeners.some(({ protocol }) => protocol === 'amqp');
 }
 
 export function accepts(port: number): Promise<boolean> {

@@ -12,8 +12,8 @@ import type { Report } from './progress.ts';
 interface RunRecord {
   owner: ProcessId;
   processes: (ProcessId & { name: string })[];
-  /** Services of compose.yaml that it started. */
-  composed?: readonly string[];
+  /** Arguments of the docker commands that remove what it made. */
+  docker?: (readonly string[])[];
 }
 
 const RECORD = 'processes.json';
@@ -57,9 +57,9 @@ export class RunFolder implements AsyncDisposable {
     return started;
   }
 
-  /** Records that these services of compose.yaml are ours, before their containers are made. */
-  composed(services: readonly string[]): void {
-    this.#record.composed = services;
+  /** Records how containers are removed, before they are made. */
+  undoneBy(dockerArguments: readonly string[]): void {
+    (this.#record.docker ??= []).push(dockerArguments);
     this.#write();
   }
 
@@ -83,7 +83,7 @@ export class RunFolder implements AsyncDisposable {
 export async function tidyUp(
   stateDir: string,
   report: Report,
-  removeComposed: (services: readonly string[]) => Promise<void>,
+  docker: (args: readonly string[]) => Promise<void>,
 ): Promise<void> {
   const runs = join(stateDir, 'run');
   if (!existsSync(runs)) return;
@@ -94,7 +94,7 @@ export async function tidyUp(
     for (const left of stale(record)) {
       if (end(left)) report('environment', `ended ${left.name} (process ${left.pid}), left by a killed run`);
     }
-    if (record.composed !== undefined) await removeComposed(record.composed);
+    for (const args of record.docker ?? []) await docker(args);
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }

@@ -6,9 +6,10 @@ import { mongo } from 'mongoose';
 import { currentEndpoints, readEndpoints, stateDir, type Endpoints } from './endpoints.ts';
 import { EnvironmentError } from './errors.ts';
 import { requireDebianRoot } from './debian.ts';
+import { hasDocker, startBrokerContainer } from './docker.ts';
 import { silent } from './progress.ts';
 import { startPrometheus, type Prometheus } from './prometheus.ts';
-import { RabbitMq } from './rabbitmq.ts';
+import { RabbitMq, type RestartableBroker } from './rabbitmq.ts';
 import { RunFolder } from './run-folder.ts';
 import { databaseUrl, namedByUrl } from './urls.ts';
 
@@ -101,11 +102,14 @@ export interface DedicatedBroker extends AsyncDisposable {
   start(): Promise<void>;
 }
 
-/** A RabbitMQ of its own, to be restarted and killed. Ended on dispose; its data are thrown away. Takes root on Debian. */
+/** A RabbitMQ of its own, to be restarted and killed. Ended on dispose; its data are thrown away. Takes Docker, or root on Debian. */
 export async function dedicatedBroker(): Promise<DedicatedBroker> {
-  requireDebianRoot('a dedicated broker');
-  const { part: broker, end } = await inFolderOfItsOwn('broker', (folder) =>
-    RabbitMq.start(folder, { report: silent }, 'rabbitmq', false),
+  const docker = await hasDocker();
+  if (!docker) requireDebianRoot('a dedicated broker');
+  const { part: broker, end } = await inFolderOfItsOwn<RestartableBroker>('broker', (folder) =>
+    docker
+      ? startBrokerContainer(folder, { report: silent })
+      : RabbitMq.start(folder, { report: silent }, 'rabbitmq', false),
   );
   return {
     amqpUrl: `${broker.endpoints.amqp}/`,
