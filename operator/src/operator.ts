@@ -5,7 +5,7 @@
  * there, read as a whole, and what differs is enqueued. A change of a broker's state enqueues its subscriptions once.
  */
 import { createController, createManager, Priority } from '@warren/controller';
-import type { Controller, ControllerMetrics, LeaderElector, Log } from '@warren/controller';
+import type { Controller, ControllerMetrics, LeaderElector, Log, Source } from '@warren/controller';
 import { capabilitiesOf as capabilitiesByVersion } from '@warren/topology';
 import type { BrokerCapabilities } from '@warren/topology';
 import type { Registry } from 'prom-client';
@@ -88,6 +88,7 @@ export function createOperator(options: OperatorOptions): Operator {
     reconcile: (key, context) => reconciler.reconcile(key, context),
     sources: [
       source.subscriptions.changes,
+      listed(source.brokers.changes),
       ...(source.bindingChanges === undefined ? [] : [source.bindingChanges]),
     ],
     workers,
@@ -114,6 +115,11 @@ export function createOperator(options: OperatorOptions): Operator {
       }
     },
   };
+}
+
+/** Nothing of its own: before the brokers are listed, one that nobody knows yet would be called missing. */
+function listed({ name, synced }: Source): Source {
+  return { name: `${name}, listed`, synced, start: () => undefined, stop: () => Promise.resolve() };
 }
 
 /** Who asks whom to look again. */

@@ -3,11 +3,9 @@
  * not restart the operator. Readiness says that everything that exists has been listed; a standby is ready too.
  */
 import { createServer } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import terminus from '@godaddy/terminus';
 import type { Registry } from 'prom-client';
-
-const { createTerminus, HealthCheckError } = terminus;
 
 export interface OperatorServer extends AsyncDisposable {
   readonly port: number;
@@ -24,30 +22,24 @@ export interface ServerOptions {
 
 export async function startServer({ port, registry, notReady }: ServerOptions): Promise<OperatorServer> {
   const server = createServer((request, response) => {
-    if (request.method === 'GET' && request.url?.split('?')[0] === '/metrics') {
+    const path = request.url?.split('?')[0] ?? '';
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('allow', 'GET, HEAD');
+      answer(response, 405, { error: 'only GET' });
+    } else if (path === '/livez') {
+      answer(response, 200, { status: 'ok' });
+    } else if (path === '/readyz') {
+      const waiting = notReady();
+      if (waiting.length === 0) answer(response, 200, { status: 'ok' });
+      else answer(response, 503, { status: 'error', waiting });
+    } else if (path === '/metrics') {
       registry.metrics().then(
         (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
-        () => response.writeHead(500).end(),
+        (error: unknown) => answer(response, 500, { error: String(error) }),
       );
-      return;
+    } else {
+      answer(response, 404, { error: 'not found: use /livez, /readyz or /metrics' });
     }
-    response
-      .writeHead(404, { 'content-type': 'application/json' })
-      .end('{"error":"not found: use /livez, /readyz or /metrics"}\n');
-  });
-  createTerminus(server, {
-    // Signals are the main program's: it knows in which order things end.
-    signals: [],
-    sendFailuresDuringShutdown: false,
-    healthChecks: {
-      '/livez': () => Promise.resolve({}),
-      '/readyz': () => {
-        const waiting = notReady();
-        return waiting.length === 0
-          ? Promise.resolve({})
-          : Promise.reject(new HealthCheckError('not ready', { waiting }));
-      },
-    },
   });
   await new Promise<void>((listening, failed) => {
     server.once('error', failed);
@@ -65,4 +57,8 @@ export async function startServer({ port, registry, notReady }: ServerOptions): 
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+function answer(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
 }

@@ -68,6 +68,7 @@ export interface KubernetesSourceOptions {
 
 export class KubernetesSource implements ResourceSource {
   readonly mode = 'kubernetes';
+  readonly namespace?: string;
   readonly subscriptions: FreshCollection<SubscriptionResource>;
   readonly brokers: FreshCollection<BrokerResource>;
   /** Enqueues a subscription whose binding Secret was changed or deleted by hand. */
@@ -81,6 +82,7 @@ export class KubernetesSource implements ResourceSource {
   readonly #recorder: EventRecorder;
 
   constructor({ cluster, namespace, instance, metrics, log }: KubernetesSourceOptions) {
+    if (namespace !== undefined) this.namespace = namespace;
     this.#subscriptionClient = cluster.resource<SubscriptionResource>(subscriptionType);
     this.#brokerClient = cluster.resource<BrokerResource>(brokerType);
     this.#secrets = cluster.resource<Secret>(resources.secrets);

@@ -1,0 +1,239 @@
+/** For tests: a namespace of its own on a real API server, with a broker, and operators in this process or their own. */
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { KubeConfig } from '@kubernetes/client-node';
+import { createCluster, resources } from '@warren/controller';
+import type { Cluster, CustomResource, KubernetesObject, ResourceClient } from '@warren/controller';
+import { Registry } from 'prom-client';
+import { parse } from 'yaml';
+import { conditionOf } from '../conditions.ts';
+import { brokerType, KubernetesSource, subscriptionType } from '../kubernetes/kubernetes-source.ts';
+import { createLog } from '../log.ts';
+import { createOperator } from '../operator.ts';
+import type { BrokerResource, SubscriptionResource } from '../resources.ts';
+import { recordCalls } from './recording-client.ts';
+import type { Calls } from './recording-client.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+
+interface StoredEvent extends KubernetesObject {
+  reason: string;
+  type: string;
+  note: string;
+  regarding: { name: string };
+}
+
+export interface KubernetesWorld extends AsyncDisposable {
+  readonly namespace: string;
+  readonly cluster: Cluster;
+  readonly subscriptions: ResourceClient<SubscriptionResource>;
+  /** Applies an EventSubscription of the namespace, on its broker. */
+  subscribe(name: string, spec: Record<string, unknown>, metadata?: Record<string, unknown>): Promise<void>;
+  get(name: string): Promise<SubscriptionResource | undefined>;
+  isReady(name: string): Promise<boolean>;
+  secret(name: string): Promise<Record<string, string> | undefined>;
+  /** What was told of an object of the namespace: `Normal Ready`. */
+  told(name: string): Promise<string[]>;
+  kubectl(...args: string[]): Promise<string>;
+  /** An operator as a process of its own, for this namespace alone. */
+  spawnOperator(): OperatorProcess;
+}
+
+export interface OperatorProcess extends AsyncDisposable {
+  /** Everything that it has logged, parsed. */
+  readonly log: readonly Record<string, unknown>[];
+  /** Resolves with how it ended: `code 0`, `SIGKILL`. */
+  kill(signal: NodeJS.Signals): Promise<string>;
+}
+
+export async function kubernetesWorld(
+  kubeconfig: string,
+  access: { amqpUrl: string; managementUrl: string },
+): Promise<KubernetesWorld> {
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromFile(kubeconfig);
+  const cluster = createCluster({ kubeConfig, fieldManager: 'operator-test' });
+  await applyDefinitions(cluster);
+  const namespace = `operator-${randomBytes(4).toString('hex')}`;
+  await cluster.resource(resources.namespaces).create({ metadata: { name: namespace } });
+  const secrets = cluster.resource<KubernetesObject & { data?: Record<string, string> }>(resources.secrets);
+  const data = { uri: access.amqpUrl, 'management-uri': access.managementUrl };
+  await secrets.create({
+    metadata: { name: 'rabbitmq', namespace },
+    stringData: data,
+  } as KubernetesObject);
+  const brokers = cluster.resource<BrokerResource>(brokerType);
+  await brokers.create({
+    metadata: { name: namespace },
+    spec: { secretRef: { namespace, name: 'rabbitmq' }, allowedNamespaces: [namespace] },
+  });
+  const subscriptions = cluster.resource<SubscriptionResource>(subscriptionType);
+  const children: OperatorProcess[] = [];
+  return {
+    namespace,
+    cluster,
+    subscriptions,
+    subscribe: async (name, spec, metadata = {}) => {
+      await subscriptions.apply({
+        metadata: { name, namespace, ...metadata },
+        spec: { brokerRef: { name: namespace }, ...spec },
+      } as unknown as SubscriptionResource);
+    },
+    get: (name) => subscriptions.find({ name, namespace }),
+    isReady: async (name) => {
+      const found = await subscriptions.find({ name, namespace });
+      const ready = conditionOf(found?.status?.conditions, 'Ready');
+      return ready?.status === 'True' && ready.observedGeneration === found?.metadata.generation;
+    },
+    secret: async (name) => {
+      const found = await secrets.find({ name, namespace });
+      if (found === undefined) return undefined;
+      return Object.fromEntries(
+        Object.entries(found.data ?? {}).map(([key, value]) => [
+          key,
+          Buffer.from(value, 'base64').toString(),
+        ]),
+      );
+    },
+    told: async (name) => {
+      const { items } = await cluster.resource<StoredEvent>(resources.events).list({ namespace });
+      return items
+        .filter(({ regarding }) => regarding.name === name)
+        .map(({ type, reason }) => `${type} ${reason}`);
+    },
+    kubectl: (...args) => kubectl(['--kubeconfig', kubeconfig, '-n', namespace, ...args]),
+    spawnOperator: () => {
+      const child = spawnOperator(kubeconfig, namespace);
+      children.push(child);
+      return child;
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const child of children) await child[Symbol.asyncDispose]();
+      // Nobody is there to take the finalizers off.
+      for (const one of (await subscriptions.list({ namespace })).items)
+        await subscriptions.patchFinalizers(one, []).catch(() => undefined);
+      await brokers.delete({ name: namespace });
+      await cluster.resource(resources.namespaces).delete({ name: namespace });
+      await cluster.close();
+    },
+  };
+}
+
+async function applyDefinitions(cluster: Cluster): Promise<void> {
+  const folder = join(ROOT, 'charts', 'warren', 'crds');
+  type Definition = CustomResource<unknown, { conditions?: { type: string; status: string }[] }>;
+  const definitions = cluster.resource<Definition>(resources.customResourceDefinitions);
+  for (const file of await readdir(folder)) {
+    const definition = parse(await readFile(join(folder, file), 'utf8')) as Definition;
+    await definitions.apply(definition);
+    for (;;) {
+      const found = await definitions.get(definition.metadata);
+      const established = found.status?.conditions?.find(({ type }) => type === 'Established');
+      if (established?.status === 'True') break;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+async function kubectl(args: readonly string[]): Promise<string> {
+  const child = spawn('kubectl', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const out: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => out.push(chunk));
+  await once(child, 'close');
+  return Buffer.concat(out).toString();
+}
+
+function spawnOperator(kubeconfig: string, namespace: string): OperatorProcess {
+  const flags = ['--conditions=warren-source', '--disable-warning=ExperimentalWarning'];
+  const args = [...flags, 'operator/src/main.ts', '--kubernetes', '--namespace', namespace, '--resync', '1'];
+  const child = spawn(process.execPath, args, {
+    cwd: ROOT,
+    env: { ...process.env, KUBECONFIG: kubeconfig, OPERATOR_PORT: '0', OPERATOR_NAMESPACE: namespace },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const log: Record<string, unknown>[] = [];
+  let rest = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    const lines = (rest + chunk.toString()).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) log.push(JSON.parse(line) as Record<string, unknown>);
+  });
+  const ended = new Promise<string>((resolve) =>
+    child.once('close', (code, signal) => resolve(signal ?? `code ${code ?? '?'}`)),
+  );
+  const kill = (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    return ended;
+  };
+  return {
+    log,
+    kill,
+    [Symbol.asyncDispose]: async () => {
+      await kill('SIGKILL');
+    },
+  };
+}
+
+export interface ClusterOperator extends AsyncDisposable {
+  readonly calls: Calls;
+  /** Requests to the API server that change something. */
+  readonly writes: number;
+  readonly requests: readonly string[];
+  reset(): void;
+  stop(): Promise<void>;
+}
+
+/** An operator in this process, for the world's namespace alone, without an election. */
+export function startClusterOperator(
+  kubeconfig: string,
+  { namespace }: Pick<KubernetesWorld, 'namespace'>,
+): ClusterOperator {
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromFile(kubeconfig);
+  const requests: string[] = [];
+  const cluster = createCluster({
+    kubeConfig,
+    fieldManager: 'warren-operator',
+    observer: { finished: ({ method }) => requests.push(method), retried: () => undefined },
+  });
+  const log = createLog({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' });
+  const source = new KubernetesSource({ cluster, namespace, instance: 'test', log });
+  const calls = recordCalls();
+  const operator = createOperator({
+    source,
+    registry: new Registry(),
+    log,
+    connect: calls.connect,
+    resyncMs: 300,
+    brokerPauseMs: { first: 100, longest: 400 },
+    shutdownDeadlineMs: 5_000,
+  });
+  const ending = new AbortController();
+  const running = operator.run(ending.signal);
+  let stopping: Promise<void> | undefined;
+  const stop = () => {
+    ending.abort();
+    stopping ??= running.finally(async () => {
+      await source[Symbol.asyncDispose]();
+      await cluster.close();
+    });
+    return stopping;
+  };
+  return {
+    calls,
+    requests,
+    get writes() {
+      return requests.filter((method) => method !== 'GET').length;
+    },
+    reset: () => {
+      requests.length = 0;
+      calls.reset();
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
