@@ -68,7 +68,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       .map((listener) => ({ signal, listener })),
   );
   if (options.onSignal === undefined) ignoreSignals();
-  await listen(server, options.port, options.host);
+  try {
+    await listen(server, options.port, options.host);
+  } catch (error) {
+    ignoreSignals();
+    throw error;
+  }
   return {
     url: urlOf(server, options.host),
     stop: () => stop(server),

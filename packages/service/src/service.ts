@@ -50,7 +50,7 @@ export interface Service extends AsyncDisposable {
 /**
  * Starts a service and waits until its database is prepared.
  *
- * @throws {SettingsError} before anything was started
+ * @throws {SettingsError} before anything was started; what the listening socket says when the port is taken
  */
 export async function startService<Own extends z.ZodRawShape>(
   definition: ServiceDefinition<Own>,
@@ -97,7 +97,6 @@ export async function startService<Own extends z.ZodRawShape>(
       executeCommand(store, decider, aggregateId, command, options?.once).then(({ state }) => state),
   };
   const parts = definition.parts?.(app) ?? {};
-  if (settings.RABBITMQ_URL !== undefined) publishing.use(settings.RABBITMQ_URL);
   /** Without RABBITMQ_URL, the broker of the first subscription that has one, in the order of the definition. */
   const brokers = new Map<string, string>();
   const followFirst = (subscription: string, uri: string) => {
@@ -189,7 +188,13 @@ export async function startService<Own extends z.ZodRawShape>(
     health: healthChecks(createHealth(checks), () => draining),
     graceMs: Math.max(settings.SHUTDOWN_DEADLINE_MS / 4, 50),
     onSignal: signals ? signalled() : undefined,
+  }).catch(async (error: unknown) => {
+    // Nothing else was begun yet.
+    await parts.dispose?.();
+    await telemetry.stop(0);
+    throw error;
   });
+  if (settings.RABBITMQ_URL !== undefined) publishing.use(settings.RABBITMQ_URL);
 
   /** A signal ends the process: by terminus when all went well, by the deadline when not. */
   function signalled() {
