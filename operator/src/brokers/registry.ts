@@ -11,6 +11,7 @@ import { conditionOf, conditionsAfter } from '../conditions.ts';
 import type { Said } from '../conditions.ts';
 import { BrokerSecretError } from '../errors.ts';
 import type { OperatorMetrics } from '../metrics.ts';
+import { allows } from '../resources.ts';
 import type { BrokerResource, BrokerStatus } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
 import type { BrokerClient, ConnectBroker } from './client.ts';
@@ -70,8 +71,11 @@ export class BrokerRegistry {
   }
 
   stateOf(broker: string): BrokerState {
-    if (this.#options.source.brokers.get(broker) === undefined)
+    const resource = this.#options.source.brokers.get(broker);
+    if (resource === undefined)
       return { state: 'missing', message: `there is no EventBroker named "${broker}"` };
+    if (!this.#isOurs(resource))
+      return { state: 'down', reason: 'BrokerNotAllowed', message: 'it does not allow this namespace' };
     const { connection, down } = this.#entries.get(broker) ?? {};
     if (down === undefined)
       return connection === undefined ? { state: 'unknown' } : { state: 'up', connection };
@@ -94,7 +98,7 @@ export class BrokerRegistry {
   /** The reconcile of an EventBroker. Where it is up, everything on it is compared with what is wanted. */
   async reconcile(name: string): Promise<Result> {
     const resource = this.#options.source.brokers.get(name);
-    if (resource === undefined) {
+    if (resource === undefined || !this.#isOurs(resource)) {
       await this.#forget(name);
       return {};
     }
@@ -104,6 +108,12 @@ export class BrokerRegistry {
     const { connection, down } = entry;
     if (connection !== undefined && down === undefined) await this.survey(connection);
     return { requeueAfterMs: this.#pause(entry) };
+  }
+
+  /** A broker that no subscription we see may use is another operator's: we may lack the right to its Secret. */
+  #isOurs(resource: BrokerResource): boolean {
+    const { namespace } = this.#options.source;
+    return namespace === undefined || allows(resource, namespace);
   }
 
   #probe(resource: BrokerResource, entry: Entry): Promise<void> {

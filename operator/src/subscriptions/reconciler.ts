@@ -26,6 +26,7 @@ import { concernsBroker } from '../brokers/registry.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { BindingTakenError } from '../errors.ts';
 import type { OperatorMetrics } from '../metrics.ts';
+import { allows } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
 import { describeTaken, isClaimed, isDeleting, keyOfSubscription, mayAdopt, namespaceOf } from './claims.ts';
@@ -87,6 +88,12 @@ export class SubscriptionReconciler {
 
   async #reconcile(resource: SubscriptionResource, broker: BrokerState, context: Context): Promise<void> {
     const { name } = resource.spec.brokerRef;
+    const known = this.#options.source.brokers.get(name);
+    if (known !== undefined && !allows(known, namespaceOf(resource))) {
+      const message = `EventBroker "${name}" does not allow the namespace ${namespaceOf(resource)}`;
+      await this.#conclude(resource, refused('BrokerNotAllowed', message));
+      return;
+    }
     switch (broker.state) {
       case 'unknown':
         return;
@@ -97,17 +104,8 @@ export class SubscriptionReconciler {
         await this.#wait(resource, broker);
         return;
       case 'up':
-        if (this.#mayUse(resource)) await this.#sync(resource, broker.connection, context);
-        else {
-          const message = `EventBroker "${name}" does not allow the namespace ${namespaceOf(resource)}`;
-          await this.#conclude(resource, refused('BrokerNotAllowed', message));
-        }
+        await this.#sync(resource, broker.connection, context);
     }
-  }
-
-  #mayUse(resource: SubscriptionResource): boolean {
-    const allowed = this.#options.source.brokers.get(resource.spec.brokerRef.name)?.spec.allowedNamespaces;
-    return allowed === undefined || allowed.includes('*') || allowed.includes(namespaceOf(resource));
   }
 
   async #sync(first: SubscriptionResource, connection: BrokerConnection, context: Context): Promise<void> {

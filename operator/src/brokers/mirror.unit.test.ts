@@ -1,0 +1,87 @@
+import { expect, test } from '@jest/globals';
+import type { Found, Step } from '@warren/topology';
+import { Mirror } from './mirror.ts';
+
+const nothing: Found = { exchanges: [], queues: [], bindings: [], policies: [] };
+const queue = (name: string) => ({
+  name,
+  durable: true,
+  autoDelete: false,
+  arguments: { 'x-queue-type': 'quorum' },
+});
+const binding = (routingKey: string) =>
+  ({ source: 'events', destination: 'shop.a', destinationType: 'queue', routingKey, arguments: {} }) as const;
+const policy = {
+  name: 'warren.0123456789.0',
+  pattern: '^(shop\\.a)$',
+  applyTo: 'quorum_queues',
+  priority: 10,
+  definition: {},
+};
+const declared = (name: string): Step => ({ step: 'declareQueue', queue: queue(name) });
+
+/** A reading that ends when it is told to. */
+function pending() {
+  let end: (found: Found) => void = () => undefined;
+  const found = new Promise<Found>((resolve) => (end = resolve));
+  return { read: () => found, end };
+}
+
+test('a write is seen at once, and its messages are not known', async () => {
+  const mirror = new Mirror();
+  await mirror.refresh(() => Promise.resolve(nothing));
+  mirror.wrote(declared('shop.a'));
+  mirror.wrote({ step: 'bind', binding: binding('order.placed') });
+  mirror.wrote({ step: 'bind', binding: binding('order.placed') });
+  mirror.wrote({ step: 'putPolicy', policy });
+  mirror.wrote(declared('shop.a.wait.100'));
+  const found = mirror.reading?.found;
+  expect(found?.queues.get('shop.a')).toEqual({ ...queue('shop.a'), type: 'quorum' });
+  expect(found?.bindings.get('shop.a')).toEqual([binding('order.placed')]);
+  expect(found?.policyIndex.byQueue.get('shop.a')).toEqual([policy]);
+  expect(found?.waitQueues.get('shop.a')?.map(({ name }) => name)).toEqual(['shop.a.wait.100']);
+  mirror.wrote({ step: 'unbind', binding: binding('order.placed') });
+  mirror.wrote({ step: 'deletePolicy', policy: policy.name });
+  mirror.wrote({ step: 'deleteQueue', queue: 'shop.a.wait.100', onlyIfEmpty: false });
+  mirror.wrote({ step: 'deleteQueue', queue: 'shop.a', onlyIfEmpty: false });
+  expect(found?.queues.size).toBe(0);
+  expect(found?.bindings.get('shop.a') ?? []).toEqual([]);
+  expect(found?.policyIndex.byQueue.size).toBe(0);
+  expect(found?.waitQueues.get('shop.a')).toEqual([]);
+});
+
+test('a write that ends while a reading is under way is not lost with what the reading missed', async () => {
+  const mirror = new Mirror();
+  const { read, end } = pending();
+  const reading = mirror.refresh(read);
+  mirror.wrote(declared('shop.a'));
+  end(nothing);
+  expect((await reading).found.queues.has('shop.a')).toBe(true);
+  expect(mirror.reading?.found.queues.has('shop.a')).toBe(true);
+});
+
+test('a write before the reading began is what the reading says it is', async () => {
+  const mirror = new Mirror();
+  await mirror.refresh(() => Promise.resolve(nothing));
+  mirror.wrote(declared('shop.a'));
+  await mirror.refresh(() => Promise.resolve(nothing));
+  expect(mirror.reading?.found.queues.has('shop.a')).toBe(false);
+});
+
+test('doubted while it was read, a reading serves who waits for it and nobody after', async () => {
+  const mirror = new Mirror();
+  const { read, end } = pending();
+  const reading = mirror.refresh(read);
+  mirror.doubt();
+  end({ ...nothing, queues: [{ ...queue('shop.a'), type: 'quorum' }] });
+  expect((await reading).found.queues.has('shop.a')).toBe(true);
+  expect(mirror.reading).toBeUndefined();
+});
+
+test('a reading that fails leaves what is there', async () => {
+  const mirror = new Mirror();
+  await mirror.refresh(() => Promise.resolve(nothing));
+  const before = mirror.reading;
+  await expect(mirror.refresh(() => Promise.reject(new Error('gone')))).rejects.toThrow('gone');
+  expect(mirror.reading).toBe(before);
+});

@@ -1,0 +1,122 @@
+import { expect, test } from '@jest/globals';
+import type { SubscriptionResource, SubscriptionStatus } from '../resources.ts';
+import { listed, statusOf, wasInSync } from './status.ts';
+import type { Findings, Verdict } from './status.ts';
+import { storyOf } from './story.ts';
+
+const names = { queue: 'shop.a', deadLetterQueue: 'shop.a.dead' };
+const counts = { ready: 1, unacked: 2, deadLetters: 0, consumers: 3 };
+const earlier = '2026-01-01T00:00:00.000Z';
+const later = '2026-01-02T00:00:00.000Z';
+
+const resource = (status?: SubscriptionStatus, generation = 1): SubscriptionResource =>
+  ({
+    metadata: { name: 'a', namespace: 'shop', generation },
+    spec: { events: ['OrderPlaced'] },
+    ...(status === undefined ? {} : { status }),
+  }) as unknown as SubscriptionResource;
+
+const findings = (verdict: Verdict, more: Partial<Findings> = {}): Findings => ({
+  verdict,
+  names,
+  takes: 'order.placed',
+  retryMode: 'broker',
+  counts,
+  binding: 'a-binding',
+  ...more,
+});
+
+const ready = statusOf(resource(), findings({ verdict: 'inSync' }), earlier);
+const reasonOf = (status: SubscriptionStatus, type: string) =>
+  status.conditions?.find((one) => one.type === type)?.reason;
+
+test('equal findings give an equal status, whenever they are made', () => {
+  expect(statusOf(resource(ready), findings({ verdict: 'inSync' }), later)).toEqual(ready);
+});
+
+test('counts that are not known leave the last known ones, and are not zero', () => {
+  const { counts: _unknown, ...uncounted } = findings({ verdict: 'inSync' });
+  expect(statusOf(resource(ready), uncounted, later)).toEqual(ready);
+  const first = statusOf(resource(), uncounted, later);
+  expect(first.messages).toBeUndefined();
+  expect(reasonOf(first, 'DeadLetters')).toBe('NotCounted');
+});
+
+test('dead letters are a condition that does not change with their number', () => {
+  const some = statusOf(
+    resource(ready),
+    findings({ verdict: 'inSync' }, { counts: { ...counts, deadLetters: 3 } }),
+    later,
+  );
+  const more = statusOf(
+    resource(some),
+    findings({ verdict: 'inSync' }, { counts: { ...counts, deadLetters: 4 } }),
+    later,
+  );
+  expect(reasonOf(some, 'DeadLetters')).toBe('Waiting');
+  expect(more.conditions).toEqual(some.conditions);
+  expect(more.messages?.deadLetters).toBe(4);
+});
+
+const verdicts: [Verdict, string, 'False' | 'Unknown'][] = [
+  [{ verdict: 'drifted', differences: ['x'], policy: 'Report' }, 'Drifted', 'False'],
+  [{ verdict: 'drifted', differences: ['x'], policy: 'Repair' }, 'Drifted', 'False'],
+  [{ verdict: 'blocked', differences: ['x'] }, 'MigrationNeeded', 'False'],
+  [{ verdict: 'conflict', message: 'x' }, 'Conflict', 'False'],
+  [{ verdict: 'waiting', reason: 'BrokerUnavailable', message: 'x' }, 'BrokerUnavailable', 'Unknown'],
+  [{ verdict: 'failed', reason: 'BrokerRefused', message: 'x' }, 'BrokerRefused', 'False'],
+  [{ verdict: 'deleting', reason: 'MessagesLeft', message: 'x' }, 'MessagesLeft', 'False'],
+  [{ verdict: 'refused', reason: 'BrokerNotFound', message: 'x' }, 'BrokerNotFound', 'False'],
+];
+
+test.each(verdicts)('%j is not Ready, for the reason %s', (verdict, reason, inSync) => {
+  const status = statusOf(resource(ready), findings(verdict), later);
+  const condition = (type: string) => status.conditions?.find((one) => one.type === type);
+  expect(condition('Ready')).toMatchObject({ status: 'False', reason, lastTransitionTime: later });
+  expect(condition('TopologyInSync')).toMatchObject({ status: inSync, reason });
+});
+
+test.each(verdicts)('%j is told once, if the subscription has to tell it', (verdict, reason) => {
+  const status = statusOf(resource(ready), findings(verdict), later);
+  const story = storyOf(ready, status);
+  if (reason === 'BrokerUnavailable') expect(story).toBeUndefined();
+  else expect(story).toMatchObject({ type: 'Warning', reason });
+  expect(storyOf(status, statusOf(resource(status), findings(verdict), later))).toBeUndefined();
+});
+
+test('Ready is told once, and what was drift is told as repaired', () => {
+  expect(storyOf(undefined, ready)).toMatchObject({ type: 'Normal', reason: 'Ready' });
+  expect(storyOf(ready, ready)).toBeUndefined();
+  const drifted = statusOf(
+    resource(ready),
+    findings({ verdict: 'drifted', differences: ['x'], policy: 'Repair' }),
+    later,
+  );
+  expect(storyOf(drifted, ready)).toMatchObject({ type: 'Normal', reason: 'Repaired' });
+});
+
+test("other people's policies leave it Ready and not in sync", () => {
+  const status = statusOf(resource(ready), findings({ verdict: 'inSync', overridden: ['policy x'] }), later);
+  expect(reasonOf(status, 'Ready')).toBe('Ready');
+  expect(reasonOf(status, 'TopologyInSync')).toBe('PolicyOverridden');
+  expect(storyOf(ready, status)).toMatchObject({ type: 'Warning', reason: 'PolicyOverridden' });
+});
+
+test('what differs is drift only where this very spec was in force', () => {
+  expect(wasInSync(resource(ready))).toBe(true);
+  expect(wasInSync(resource(ready, 2))).toBe(false);
+  expect(wasInSync(resource())).toBe(false);
+  const conflict = statusOf(resource(), findings({ verdict: 'conflict', message: 'x' }), earlier);
+  expect(wasInSync(resource(conflict))).toBe(false);
+});
+
+test('a spec.scaling is said not to be acted on', () => {
+  const scaled = resource();
+  Object.assign(scaled.spec, { scaling: { minReplicas: 1 } });
+  expect(reasonOf(statusOf(scaled, findings({ verdict: 'inSync' }), earlier), 'Scaling')).toBe('NotApplied');
+});
+
+test('a list of differences stays readable', () => {
+  expect(listed(['a', 'b'])).toBe('a; b');
+  expect(listed(['1', '2', '3', '4', '5', '6', '7'])).toBe('1; 2; 3; 4; 5; and 2 more');
+});
