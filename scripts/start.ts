@@ -78,6 +78,7 @@ async function main(options: Options): Promise<void> {
     });
     const { placed, outcome } = await tellFirstOrder(running, terminal, stop.signal);
     tellOutcome(outcome, running.mailSink, terminal);
+    await tellResources(running, terminal);
     if (options.once) return;
     tellWhereabouts(running, placed, terminal);
     running.narrator.follow();
@@ -163,11 +164,6 @@ async function start(
   // Not before: what ends during the start has a reason that another start would not cure.
   supervisor.start();
   parts.announce(Object.fromEntries(serviceNames.map((name) => [name, shop.url(name)])));
-  if (kubeconfig !== undefined) {
-    line();
-    for (const text of (await kubectlFor(kubeconfig)(['get', 'esub', '-A'])).trimEnd().split('\n'))
-      line(`  ${text}`);
-  }
   return { shop, parts, narrator, mailSink, kubeconfig };
 }
 
@@ -230,6 +226,15 @@ function tellOutcome(
   const mail = sink.mails.findLast((one) => notifications.some(({ subject }) => subject === one.subject));
   for (const text of mail?.text.trimEnd().split('\n') ?? [])
     line(paint.dim(`                │ ${text}`.trimEnd()));
+}
+
+/** What kubectl says about the subscriptions, where there is a cluster. */
+async function tellResources({ kubeconfig }: Running, { line, paint }: Terminal): Promise<void> {
+  if (kubeconfig === undefined) return;
+  line();
+  line(`  ${paint.bold('kubectl get esub -A')}`);
+  for (const text of (await kubectlFor(kubeconfig)(['get', 'esub', '-A'])).trimEnd().split('\n'))
+    line(`  ${text}`);
 }
 
 function tellWhereabouts(

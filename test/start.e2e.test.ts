@@ -28,7 +28,7 @@ async function logged(run: StartRun): Promise<string[]> {
 
 describe('npm start -- --once', () => {
   test('tells the story of one order as it is in the event log, ends with success and leaves no process', async () => {
-    await using run = await startRun('npm', ['--once']);
+    await using run = await startRun({ how: 'npm', args: ['--once'] });
     expect([await run.ended(), run.output()]).toEqual(['code 0', expect.any(String)]);
     const output = run.output();
 
@@ -56,10 +56,19 @@ describe('npm start -- --once', () => {
   }, 120_000);
 });
 
+test('npm start -- --kubernetes does the same with an API server: the resources by kubectl, the bindings from Secrets', async () => {
+  await using run = await startRun({ how: 'npm', args: ['--kubernetes', '--once'] });
+  expect([await run.ended(), run.output()]).toEqual(['code 0', expect.any(String)]);
+  expect(told(run.output()).sort()).toEqual((await logged(run)).sort());
+  expect(run.output()).toMatch(/^ +shop +loyalty +True +\["OrderCompleted"\]/m);
+  expect(run.output()).toMatch(/loyalty +29 points/);
+  expect(await run.left()).toEqual([]);
+}, 180_000);
+
 describe('npm start', () => {
   test('stays up, takes what is pasted, starts a dead service again, and ends all of it on Ctrl-C', async () => {
     await using taken = await takePort(3001);
-    await using run = await startRun('node');
+    await using run = await startRun({ how: 'node' });
     await run.says('It stays up.');
     if (taken.byUs)
       expect(run.output()).toMatch(
@@ -95,7 +104,7 @@ describe('npm start', () => {
   }, 120_000);
 
   test('killed with SIGKILL, takes everything it started with it', async () => {
-    await using run = await startRun('node');
+    await using run = await startRun({ how: 'node' });
     await run.says('It stays up.');
     expect((await run.left()).length).toBeGreaterThanOrEqual(8);
     run.child.kill('SIGKILL');
@@ -103,10 +112,13 @@ describe('npm start', () => {
   }, 120_000);
 
   test('ends with the reason when a process cannot start', async () => {
-    await using run = await startRun('node', [], async ({ stateDir }) => {
-      // What the operator refuses: a state that belongs to another folder.
-      await mkdir(join(stateDir, 'status'));
-      await writeFile(join(stateDir, 'status', '.folder'), '/somewhere/else\n');
+    await using run = await startRun({
+      how: 'node',
+      prepare: async ({ stateDir }) => {
+        // What the operator refuses: a state that belongs to another folder.
+        await mkdir(join(stateDir, 'status'));
+        await writeFile(join(stateDir, 'status', '.folder'), '/somewhere/else\n');
+      },
     });
     expect(await run.ended()).toBe('code 1');
     expect(run.output()).toMatch(/✗ operator ended with code 1\. Its last lines/);

@@ -9,6 +9,16 @@ import { samples } from './test-shop.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
+export interface StartRunOptions {
+  /** What a person types, or the script itself, to be killed. */
+  readonly how: 'npm' | 'node';
+  readonly args?: readonly string[];
+  /** What is done in its state folder before. */
+  readonly prepare?: (folders: { stateDir: string }) => Promise<void>;
+  /** A copy of the repository to run in, with the state where a person has it; otherwise this one, with a state elsewhere. */
+  readonly folder?: string;
+}
+
 export interface StartRun extends AsyncDisposable {
   readonly child: ChildProcess;
   /** Everything it wrote so far. */
@@ -19,29 +29,23 @@ export interface StartRun extends AsyncDisposable {
   ended(): Promise<string>;
   /** Command lines of the processes that it started and that still run, itself not counted. */
   left(): Promise<string[]>;
-  readonly samples: string;
+  /** What it has in its environment beside ours. */
+  readonly environment: Readonly<Record<string, string>>;
   readonly stateDir: string;
   readonly mongodbUrl: string;
   readonly databasePrefix: string;
 }
 
-/**
- * @param how `npm` is what a person types; `node` is the script itself, to be killed
- * @param prepare what is done in its state folder before
- */
-export async function startRun(
-  how: 'npm' | 'node',
-  args: readonly string[] = [],
-  prepare: (folders: { stateDir: string }) => Promise<void> = () => Promise.resolve(),
-): Promise<StartRun> {
+export async function startRun({ how, args = [], prepare, folder }: StartRunOptions): Promise<StartRun> {
   await using stack = new AsyncDisposableStack();
   const broker = stack.use(await testBroker());
   const databases = stack.use(await testDatabases());
-  const stateDir = await mkdtemp(join(tmpdir(), 'warren-start-'));
+  const stateDir =
+    folder === undefined ? await mkdtemp(join(tmpdir(), 'warren-start-')) : join(folder, '.local');
   stack.defer(() => rm(stateDir, { recursive: true, force: true }));
-  const ownSamples = join(stateDir, 'samples');
-  await cp(samples, ownSamples, { recursive: true });
-  await prepare({ stateDir });
+  const ownSamples = folder === undefined ? join(stateDir, 'samples') : join(folder, 'k8s', 'samples');
+  if (folder === undefined) await cp(samples, ownSamples, { recursive: true });
+  await prepare?.({ stateDir });
 
   const script = [
     '--conditions=warren-source',
@@ -51,18 +55,21 @@ export async function startRun(
   ];
   const [command, commandArgs] =
     how === 'npm' ? ['npm', ['start', '--', ...args]] : [process.execPath, script];
+  const environment = {
+    RABBITMQ_URL: broker.amqpUrl,
+    RABBITMQ_MANAGEMENT_URL: broker.managementUrl,
+    MONGODB_URL: testEndpoints().mongodb,
+    KUBECONFIG: '',
+    WARREN_ENDPOINTS: join(stateDir, 'endpoints.json'),
+    WARREN_DATABASE_PREFIX: databases.prefix,
+    WARREN_STATE_DIR: stateDir,
+    WARREN_SAMPLES: ownSamples,
+  };
   const child = spawn(command, commandArgs, {
-    cwd: root,
+    cwd: folder ?? root,
     env: {
       ...process.env,
-      RABBITMQ_URL: broker.amqpUrl,
-      RABBITMQ_MANAGEMENT_URL: broker.managementUrl,
-      MONGODB_URL: testEndpoints().mongodb,
-      KUBECONFIG: '',
-      WARREN_ENDPOINTS: join(stateDir, 'endpoints.json'),
-      WARREN_DATABASE_PREFIX: databases.prefix,
-      WARREN_STATE_DIR: stateDir,
-      WARREN_SAMPLES: ownSamples,
+      ...environment,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
@@ -83,7 +90,7 @@ export async function startRun(
   const owned = stack.move();
   return {
     child,
-    samples: ownSamples,
+    environment,
     stateDir,
     mongodbUrl: databases.url,
     databasePrefix: databases.prefix,
