@@ -50,3 +50,9 @@ export type SubscriptionResource = CustomResource<EventSubscriptionSpec, Subscri
 export type BrokerResource = CustomResource<BrokerSpec, BrokerStatus>;
 
 export type Kind = 'EventSubscription' | 'EventBroker';
+
+/** Whether the subscriptions of a namespace may use a broker. */
+export function allows({ spec }: BrokerResource, namespace: string): boolean {
+  const { allowedNamespaces: allowed } = spec;
+  return allowed === undefined || allowed.includes('*') || allowed.includes(namespace);
+}

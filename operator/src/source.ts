@@ -32,6 +32,8 @@ export interface SecretRef {
 
 export interface ResourceSource extends AsyncDisposable {
   readonly mode: 'folder' | 'kubernetes';
+  /** The only namespace whose subscriptions are seen; all of them when it is not there. */
+  readonly namespace?: string;
   readonly subscriptions: Collection<SubscriptionResource>;
   readonly brokers: Collection<BrokerResource>;
   /** Enqueues subscriptions whose binding was changed by hand, where the source can tell. */
