@@ -7,6 +7,7 @@
  * | WARREN_FOLDER                 | FolderError          | the folder cannot be read, or the state is another folder's      |
  * | WARREN_BROKER_SECRET          | BrokerSecretError    | correct the Secret that the EventBroker names                    |
  * | WARREN_BINDING_TAKEN          | BindingTakenError    | rename or remove the Secret that has the binding's name          |
+ * | WARREN_PORT_TAKEN             | PortTakenError       | set OPERATOR_PORT to a port that is free                         |
  */
 export class OperatorError extends Error {
   override readonly name: string = 'OperatorError';
@@ -54,5 +55,14 @@ export class BindingTakenError extends OperatorError {
       'WARREN_BINDING_TAKEN',
       `the Secret ${secret} exists and is not a binding of Warren's: rename or remove it, or rename the EventSubscription`,
     );
+  }
+}
+
+/** Somebody else listens on the port for /livez, /readyz and /metrics. */
+export class PortTakenError extends OperatorError {
+  override readonly name = 'PortTakenError';
+
+  constructor(port: number) {
+    super('WARREN_PORT_TAKEN', `port ${port} is taken: set OPERATOR_PORT to another one`);
   }
 }

@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
+import { PortTakenError } from './errors.ts';
 
 export interface OperatorServer extends AsyncDisposable {
   readonly port: number;
@@ -42,9 +43,11 @@ export async function startServer({ port, registry, notReady }: ServerOptions): 
     }
   });
   await new Promise<void>((listening, failed) => {
-    server.once('error', failed);
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      failed(error.code === 'EADDRINUSE' ? new PortTakenError(port) : error),
+    );
     server.listen(port, () => {
-      server.off('error', failed);
+      server.removeAllListeners('error');
       listening();
     });
   });

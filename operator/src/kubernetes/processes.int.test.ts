@@ -1,10 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
 import { kubernetesWorld } from '../testing/kubernetes-world.ts';
-import type { OperatorProcess } from '../testing/kubernetes-world.ts';
+import { isWorking as leads } from '../testing/operator-process.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
-
-const leads = ({ log }: OperatorProcess) => log.some(({ msg }) => msg === 'controller started');
 
 test('of two operators one works; when it is killed in the middle of its work the other one finishes it', async () => {
   const { kubeconfig } = await testKubernetes();

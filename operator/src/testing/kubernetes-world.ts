@@ -14,10 +14,10 @@ import { brokerType, KubernetesSource, subscriptionType } from '../kubernetes/ku
 import { createLog } from '../log.ts';
 import { createOperator } from '../operator.ts';
 import type { BrokerResource, SubscriptionResource } from '../resources.ts';
+import { ROOT, spawnOperator } from './operator-process.ts';
+import type { OperatorProcess } from './operator-process.ts';
 import { recordCalls } from './recording-client.ts';
 import type { Calls } from './recording-client.ts';
-
-const ROOT = join(import.meta.dirname, '..', '..', '..');
 
 interface StoredEvent extends KubernetesObject {
   reason: string;
@@ -40,13 +40,6 @@ export interface KubernetesWorld extends AsyncDisposable {
   kubectl(...args: string[]): Promise<string>;
   /** An operator as a process of its own, for this namespace alone. */
   spawnOperator(): OperatorProcess;
-}
-
-export interface OperatorProcess extends AsyncDisposable {
-  /** Everything that it has logged, parsed. */
-  readonly log: readonly Record<string, unknown>[];
-  /** Resolves with how it ended: `code 0`, `SIGKILL`. */
-  kill(signal: NodeJS.Signals): Promise<string>;
 }
 
 export async function kubernetesWorld(
@@ -106,7 +99,10 @@ export async function kubernetesWorld(
     },
     kubectl: (...args) => kubectl(['--kubeconfig', kubeconfig, '-n', namespace, ...args]),
     spawnOperator: () => {
-      const child = spawnOperator(kubeconfig, namespace);
+      const child = spawnOperator(['--kubernetes', '--namespace', namespace, '--resync', '1'], {
+        KUBECONFIG: kubeconfig,
+        OPERATOR_NAMESPACE: namespace,
+      });
       children.push(child);
       return child;
     },
@@ -145,37 +141,6 @@ async function kubectl(args: readonly string[]): Promise<string> {
   child.stderr.on('data', (chunk: Buffer) => out.push(chunk));
   await once(child, 'close');
   return Buffer.concat(out).toString();
-}
-
-function spawnOperator(kubeconfig: string, namespace: string): OperatorProcess {
-  const flags = ['--conditions=warren-source', '--disable-warning=ExperimentalWarning'];
-  const args = [...flags, 'operator/src/main.ts', '--kubernetes', '--namespace', namespace, '--resync', '1'];
-  const child = spawn(process.execPath, args, {
-    cwd: ROOT,
-    env: { ...process.env, KUBECONFIG: kubeconfig, OPERATOR_PORT: '0', OPERATOR_NAMESPACE: namespace },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const log: Record<string, unknown>[] = [];
-  let rest = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    const lines = (rest + chunk.toString()).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) log.push(JSON.parse(line) as Record<string, unknown>);
-  });
-  const ended = new Promise<string>((resolve) =>
-    child.once('close', (code, signal) => resolve(signal ?? `code ${code ?? '?'}`)),
-  );
-  const kill = (signal: NodeJS.Signals) => {
-    child.kill(signal);
-    return ended;
-  };
-  return {
-    log,
-    kill,
-    [Symbol.asyncDispose]: async () => {
-      await kill('SIGKILL');
-    },
-  };
 }
 
 export interface ClusterOperator extends AsyncDisposable {
