@@ -4,6 +4,7 @@
  * Found by state (`pending`), never by a cursor that could run past a commit that becomes visible late. Always in the
  * order of an aggregate's versions, never by a clock.
  */
+import type mongoose from 'mongoose';
 import type { Connection } from 'mongoose';
 import { toCommit } from './commit.ts';
 import type { Commit, CommitDocument } from './commit.ts';
@@ -70,11 +71,10 @@ export function createOutbox(connection: Connection, projector: Projector, clock
   const isOld = (at: Date, minAgeMs: number): boolean => Math.abs(age(at)) >= minAgeMs;
 
   return {
-    async pendingAggregates({ after, limit, minAgeMs }) {
-      const filter = { pending: true as const, ...(after !== undefined && { aggregateId: { $gt: after } }) };
+    async pendingAggregates({ after = '', limit, minAgeMs }) {
       const found = await commits()
-        .find(filter, { projection: { aggregateId: 1, at: 1 }, batchSize: limit + 1 })
-        .sort({ pending: 1, aggregateId: 1, to: 1 })
+        .find(pendingAfter(after), { projection: { aggregateId: 1, at: 1 }, batchSize: limit + 1 })
+        .sort({ aggregateId: 1, from: 1 })
         .limit(limit)
         .toArray();
       const last = found.at(-1);
@@ -90,7 +90,7 @@ export function createOutbox(connection: Connection, projector: Projector, clock
     async pendingCommits(aggregateIds, limit) {
       const found = await commits()
         .find({ pending: true, aggregateId: { $in: [...aggregateIds] } }, { batchSize: limit + 1 })
-        .sort({ pending: 1, aggregateId: 1, to: 1 })
+        .sort({ aggregateId: 1, from: 1 })
         .limit(limit)
         .toArray();
       return { commits: found.map(toCommit), more: found.length === limit };
@@ -103,14 +103,19 @@ export function createOutbox(connection: Connection, projector: Projector, clock
     },
 
     async backlog() {
-      const count = await commits().countDocuments({ pending: true });
+      const count = await commits().countDocuments(pendingAfter(''));
       if (count === 0) return { count, oldestAgeMs: 0 };
-      const oldest = await commits().findOne({ pending: true }, { projection: { at: 1 }, sort: { at: 1 } });
+      const oldest = await commits().findOne(pendingAfter(''), { projection: { at: 1 }, sort: { at: 1 } });
       return { count, oldestAgeMs: oldest ? Math.max(0, age(oldest.at)) : 0 };
     },
 
     sweepLease: createSweepLease(connection),
   };
+}
+
+/** The pending commits of aggregates beyond an id. Always with the id, which is what the index begins with. */
+function pendingAfter(aggregateId: string): mongoose.mongo.Filter<CommitDocument> {
+  return { pending: true, aggregateId: { $gt: aggregateId } };
 }
 
 function createSweepLease(connection: Connection): SweepLease {
