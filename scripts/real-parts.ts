@@ -30,7 +30,7 @@ export async function bringUp(options: {
   const found = readEndpoints();
   if (found !== undefined && Object.keys(found.services).length > 0) {
     throw new Error(
-      `another npm start runs already, as process ${found.owner?.pid ?? '?'}: end it, or set WARREN_STATE_DIR to another folder`,
+      `another npm start runs already, as process ${(found.guest ?? found.owner)?.pid ?? '?'}: end it, or set WARREN_STATE_DIR to another folder`,
     );
   }
   const steps = new Map<string, Step>();
@@ -39,6 +39,10 @@ export async function bringUp(options: {
       kubernetes,
       signal,
       report: (part, message) => {
+        if (message.includes(' is taken by ')) {
+          tellMoved(terminal, part, message);
+          return;
+        }
         const step = steps.get(part) ?? terminal.step(part);
         steps.set(part, step);
         step.note(message);
@@ -73,15 +77,17 @@ export async function bringUp(options: {
 export async function chooseShopPorts(
   terminal: Terminal,
 ): Promise<Record<keyof typeof preferredPorts, number>> {
-  const { line, paint } = terminal;
   const entries: [string, number][] = [];
   for (const [name, wanted] of Object.entries(preferredPorts)) {
-    const port = await choosePort(name, wanted, (part, message) =>
-      line(`  ${paint.yellow('!')} ${part.padEnd(14)} ${message}`),
-    );
+    const port = await choosePort(name, wanted, (part, message) => tellMoved(terminal, part, message));
     entries.push([name, port]);
   }
   return Object.fromEntries(entries) as Record<keyof typeof preferredPorts, number>;
+}
+
+/** A port that had to be moved is worth a line that stays. */
+function tellMoved({ line, paint }: Terminal, part: string, message: string): void {
+  line(`  ${paint.yellow('!')} ${part.padEnd(14)} ${message}`);
 }
 
 function vhostOf(amqpUrl: string): string {

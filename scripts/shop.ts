@@ -4,7 +4,7 @@
  *
  * Used by `npm start` and by the end-to-end tests, which kill and restart single services.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ManagedProcess, ProcessEndedError, type LogRecord } from './managed-process.ts';
@@ -165,15 +165,16 @@ export class Shop implements AsyncDisposable {
   }
 }
 
-/** Puts the broker's credentials where the operator in folder mode finds Secrets. */
+/** Puts the broker's credentials where the operator in folder mode finds Secrets; takes them away on dispose. */
 export async function writeBrokerSecret(
   stateDir: string,
   secret: { namespace: string; name: string; amqpUrl: string; managementUrl: string },
-): Promise<void> {
+): Promise<AsyncDisposable> {
   const dir = join(stateDir, 'secrets', secret.namespace, secret.name);
   await mkdir(dir, { recursive: true, mode: 0o700 });
   await writeFile(join(dir, 'uri'), secret.amqpUrl, { mode: 0o600 });
   await writeFile(join(dir, 'management-uri'), secret.managementUrl, { mode: 0o600 });
+  return { [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) };
 }
 
 function mapServices<T>(make: (name: ServiceName) => T): Record<ServiceName, T> {

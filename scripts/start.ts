@@ -122,8 +122,10 @@ async function start(
     managementUrl: parts.managementUrl,
   }));
   const bindings = join(parts.stateDir, 'bindings');
-  // Those of an earlier run may name a broker that is gone.
-  await rm(bindings, { recursive: true, force: true });
+  // They hold passwords, and those of a killed run may name a broker that is gone.
+  const removeBindings = () => rm(bindings, { recursive: true, force: true });
+  await removeBindings();
+  stack.defer(removeBindings);
   let kubeconfig: string | undefined;
   if (options.kubernetes) {
     kubeconfig = parts.kubeconfig;
@@ -135,7 +137,7 @@ async function start(
     step.done(`CRDs, ${relative(root, samples)} and the broker's Secret applied`);
     stack.use(await mountBindings({ kubeconfig, namespace: 'shop', root: join(bindings, 'shop') }));
   } else {
-    for (const secret of brokerSecrets) await writeBrokerSecret(parts.stateDir, secret);
+    for (const secret of brokerSecrets) stack.use(await writeBrokerSecret(parts.stateDir, secret));
   }
 
   const supervisor = createSupervisor({

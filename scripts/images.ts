@@ -1,0 +1,121 @@
+/** `npm run images`: an image for each service and the operator, from the one Dockerfile. See USAGE. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { EnvironmentError, printer } from '@warren/environment';
+import { debianBase } from './images/debian-base.ts';
+import { findEngine } from './images/engine.ts';
+
+const USAGE = `npm run images [-- options] [name ...]: an image for each service and the operator (or only those named)
+
+  --tag TAG         what to call them (the version in package.json)
+  --registry NAME   in front of their names, such as registry.example/team
+  --base debian     the base images are made here from Debian packages, where no image registry is reached (root on Debian)
+  --archive FOLDER  also writes each as FOLDER/<name>.tar, for kind load image-archive or ctr images import
+  --push            pushes them
+  --engine NAME     docker or buildah (docker where it runs)
+  --help
+
+  NODE_IMAGE, BASE_IMAGE   base images, in place of those that the Dockerfile names
+  SOURCE_DATE_EPOCH        the time of all files, in seconds (that of the last commit): the same source makes the same image
+  NPM_CONFIG_USERCONFIG    an .npmrc that the build may read, as a build secret
+  NODE_EXTRA_CA_CERTS      certificates that the build trusts, as a build secret
+`;
+
+const root = join(import.meta.dirname, '..');
+
+interface Options {
+  readonly names: readonly string[];
+  readonly tag: string;
+  readonly registry: string;
+  readonly debian: boolean;
+  readonly archive: string | undefined;
+  readonly push: boolean;
+  readonly engine: string | undefined;
+}
+
+/** What there is an image of, and its workspace. */
+export function workspaces(): Map<string, string> {
+  const services = readdirSync(join(root, 'services')).sort();
+  return new Map([
+    ['operator', 'operator'],
+    ...services.map((name): [string, string] => [name, `services/${name}`]),
+  ]);
+}
+
+/** Throws a sentence. Undefined: help was asked for. */
+function readOptions(args: readonly string[]): Options | undefined {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      tag: { type: 'string' },
+      registry: { type: 'string' },
+      base: { type: 'string' },
+      archive: { type: 'string' },
+      push: { type: 'boolean' },
+      engine: { type: 'string' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help === true) return undefined;
+  const known = [...workspaces().keys()];
+  for (const name of positionals)
+    if (!known.includes(name))
+      throw new TypeError(`there is no image "${name}": there are ${known.join(', ')}`);
+  if (values.base !== undefined && values.base !== 'debian')
+    throw new TypeError(
+      `--base takes debian, not "${values.base}"; NODE_IMAGE and BASE_IMAGE name any other`,
+    );
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  return {
+    names: positionals.length > 0 ? positionals : known,
+    tag: values.tag ?? version,
+    registry: values.registry === undefined ? '' : `${values.registry.replace(/\/$/, '')}/`,
+    debian: values.base === 'debian',
+    archive: values.archive,
+    push: values.push === true,
+    engine: values.engine,
+  };
+}
+
+const git = (...args: string[]): string => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+
+async function build(options: Options): Promise<void> {
+  const report = printer(process.stdout);
+  const context = { report };
+  const engine = await findEngine(options.engine, root, context);
+  const { NODE_IMAGE, BASE_IMAGE, SOURCE_DATE_EPOCH } = process.env;
+  const made = options.debian ? await debianBase(engine, root, context) : undefined;
+  const args = {
+    ...(made === undefined ? {} : { NODE_IMAGE: made.node, BASE_IMAGE: made.base }),
+    ...(NODE_IMAGE === undefined ? {} : { NODE_IMAGE }),
+    ...(BASE_IMAGE === undefined ? {} : { BASE_IMAGE }),
+    VERSION: options.tag,
+    REVISION: git('rev-parse', 'HEAD'),
+  };
+  const epoch = SOURCE_DATE_EPOCH ?? git('log', '-1', '--format=%ct');
+  if (options.archive !== undefined) mkdirSync(options.archive, { recursive: true });
+  for (const name of options.names) {
+    const image = `${options.registry}warren/${name}:${options.tag}`;
+    const started = performance.now();
+    await engine.build({ image, epoch, args: { ...args, APP: workspaces().get(name) ?? '' } });
+    const { megabytes, id } = await engine.describe(image);
+    const seconds = ((performance.now() - started) / 1000).toFixed(0);
+    report(name, `${image}, ${megabytes} MB, ${id}, ${seconds} s`);
+    if (options.archive !== undefined) await engine.archive(image, join(options.archive, `${name}.tar`));
+    if (options.push) report(name, `pushed as ${await engine.push(image)}`);
+  }
+}
+
+if (import.meta.main)
+  try {
+    const options = readOptions(process.argv.slice(2));
+    if (options === undefined) process.stdout.write(USAGE);
+    else await build(options);
+  } catch (error) {
+    if (!(error instanceof EnvironmentError || error instanceof TypeError)) throw error;
+    process.stderr.write(`images: ${error.message}\n`);
+    process.exitCode = error instanceof TypeError ? 2 : 1;
+  }
