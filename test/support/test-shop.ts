@@ -136,7 +136,7 @@ export class TestShop implements AsyncDisposable {
         if (order.status === 'placed') throw new Error(`order ${id} is still placed`);
         return order;
       },
-      { timeoutMs },
+      { timeoutMs, intervalMs: 30 },
     );
   }
 
