@@ -26,7 +26,7 @@ type Db = mongo.Db;
 
 interface Document {
   _id: string;
-  aggregateId: string;
+  aggregateId?: string;
   pending?: true;
 }
 
@@ -171,17 +171,21 @@ async function relay(db: Db, store: EventStore, limits: Limits) {
   return { unit: 'commits/s', commits, ...(await alternate(ours, raw, limits)) };
 }
 
-/** Leaves a log of so many commits, of whole aggregates. */
-async function shrink(db: Db, commits: number): Promise<void> {
+/** Makes the log one of so many commits, ten of each aggregate, all published. */
+async function refill(db: Db, store: EventStore, commits: number): Promise<void> {
+  const [document] = await sample(db, store);
   const collection = db.collection<Document>('commits');
-  await collection.deleteMany({ _id: /^(large|sample)/ });
-  const beyond = await collection
-    .find({}, { projection: { aggregateId: 1 } })
-    .sort({ aggregateId: 1 })
-    .skip(commits)
-    .limit(1)
-    .next();
-  if (beyond) await collection.deleteMany({ aggregateId: { $gte: beyond.aggregateId } });
+  await collection.deleteMany({});
+  const { pending: _, ...published } = document ?? {};
+  for (let first = 0; first < commits; first += 1000) {
+    const documents = Array.from({ length: Math.min(1000, commits - first) }, (_, index) => {
+      const n = first + index;
+      const aggregateId = `order-${Math.floor(n / 10)}`;
+      const version = 1 + (n % 10);
+      return { ...published, _id: `${aggregateId}@${version}`, aggregateId, from: version, to: version };
+    });
+    await collection.insertMany(documents);
+  }
 }
 
 interface Limits {
@@ -211,8 +215,9 @@ async function* run(options: Options): AsyncGenerator<Record<string, unknown>> {
     yield { part: 'append, 16 at once', ...(await append(db, plain, appends, 16, limits)) };
     yield { part: 'read, 1 event a commit', ...(await read(db, plain, 1, limits)) };
     yield { part: 'read, 10 events a commit', ...(await read(db, plain, 10, limits)) };
-    await shrink(db, 2000);
+    await refill(db, plain, numberOption(options, 'replayed', 10_000));
     yield { part: 'replay', ...(await replay(db, await open([orders]), limits)) };
+    await refill(db, plain, numberOption(options, 'relayed', 2000));
     yield { part: 'relay', ...(await relay(db, plain, limits)) };
   } finally {
     await connection.close();
@@ -220,5 +225,8 @@ async function* run(options: Options): AsyncGenerator<Record<string, unknown>> {
 }
 
 export const benches: Record<string, Bench> = {
-  'event-store': { about: 'our event store against the driver [--appends --rounds --seconds]', run },
+  'event-store': {
+    about: 'our event store against the driver [--appends --replayed --relayed --rounds --seconds]',
+    run,
+  },
 };

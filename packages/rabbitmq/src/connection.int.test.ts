@@ -132,8 +132,7 @@ describe('a supervised connection', () => {
     const silent = connectBroker({ url, name: 'silent' });
     await silent.opened();
     proxy.stall();
-    const started = Date.now();
-    await silent.close();
-    expect(Date.now() - started).toBeLessThan(8_000);
+    await silent.close(); // the time limit of the test is the bound
+    expect(silent.isOpen).toBe(false);
   });
 });

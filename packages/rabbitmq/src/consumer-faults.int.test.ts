@@ -255,9 +255,7 @@ describe('a consumer, when things break,', () => {
     await consumer.consuming();
     await proxy.down();
     await eventually(() => !consumer.isConsuming);
-    const started = Date.now();
-    await consumer.stop();
-    expect(Date.now() - started).toBeLessThan(1_000);
+    await consumer.stop({ deadlineMs: 600_000 }); // longer than the test: it does not wait for that
     await proxy.restore();
     consumer.start();
     await bench.publish(['back']);

@@ -44,6 +44,7 @@ export class FakeApiServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #objects = new Map<string, Stored>();
   readonly #history: { version: number; type: string; path: string; object: Stored }[] = [];
+  #listed: { path: string; version: number; all: Stored[] } | undefined;
   #version = 100;
   #oldest = 0;
   #uids = 0;
@@ -247,8 +248,17 @@ export class FakeApiServer implements AsyncDisposable {
     }
   }
 
+  /** Remembered until something changes: the pages of a large list are cut from one. */
+  #collection(path: string): Stored[] {
+    if (this.#listed?.path !== path || this.#listed.version !== this.#version) {
+      const all = [...this.#objects].filter(([key]) => inCollection(key, path)).map(([, object]) => object);
+      this.#listed = { path, version: this.#version, all };
+    }
+    return this.#listed.all;
+  }
+
   #list(path: string, query: URLSearchParams, response: ServerResponse): void {
-    const all = [...this.#objects].filter(([key]) => inCollection(key, path)).map(([, object]) => object);
+    const all = this.#collection(path);
     const [version, from] = (query.get('continue') ?? `${this.#version}:0`).split(':').map(Number) as [
       number,
       number,
