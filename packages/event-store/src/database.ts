@@ -32,8 +32,15 @@ export function collectionOf<T extends mongoose.mongo.Document>(
 ): Collection<T> {
   const { db } = connection;
   if (!db) throw new StoreClosedError('the connection to the database is not open');
-  return db.collection<T>(name, DURABLE);
+  const known = collections.get(db) ?? new Map<string, Collection<never>>();
+  collections.set(db, known);
+  const collection = known.get(name) ?? (db.collection<T>(name, DURABLE) as unknown as Collection<never>);
+  known.set(name, collection);
+  return collection as unknown as Collection<T>;
 }
+
+/** Made once: making one takes as long as encoding a commit. */
+const collections = new WeakMap<Db, Map<string, Collection<never>>>();
 
 /** Makes the collection and its indexes if they are not there. Safe to run from several processes at once. */
 export async function ensureCollection(

@@ -252,18 +252,19 @@ function isTooLarge(error: unknown): boolean {
   return (code === 2 || code === 10334) && /too large|larger than/i.test(message ?? '');
 }
 
-/** A map that forgets what was set the longest time ago. */
+/** A map that remembers at least the last `limit` keys that were set, and at most twice as many. */
 function createRecent<Key, Value>(
   limit: number,
 ): { get(key: Key): Value | undefined; set(key: Key, value: Value): void } {
-  const map = new Map<Key, Value>();
+  let young = new Map<Key, Value>();
+  let old = young;
   return {
-    get: (key) => map.get(key),
+    get: (key) => young.get(key) ?? old.get(key),
     set(key, value) {
-      map.delete(key);
-      map.set(key, value);
-      const [oldest] = map.keys();
-      if (map.size > limit && oldest !== undefined) map.delete(oldest);
+      young.set(key, value);
+      if (young.size < limit) return;
+      old = young;
+      young = new Map();
     },
   };
 }
@@ -277,17 +278,12 @@ function checkArguments(
   events: readonly NewEvent[],
   { correlationId, causationId, once }: AppendOptions,
 ): void {
-  const ids = {
-    aggregateId,
-    correlationId,
-    causationId,
-    'once.handler': once?.handler,
-    'once.messageId': once?.messageId,
-  };
-  for (const [name, value] of Object.entries(ids)) {
-    if (value !== undefined && (value.length === 0 || value.length > MAX_ID || !value.isWellFormed())) {
-      throw new AppendInvalidError(`${name} must be a text of 1 to ${MAX_ID} characters`);
-    }
+  checkId('aggregateId', aggregateId);
+  checkId('correlationId', correlationId);
+  if (causationId !== undefined) checkId('causationId', causationId);
+  if (once) {
+    checkId('once.handler', once.handler);
+    checkId('once.messageId', once.messageId);
   }
   if (!Number.isSafeInteger(expectedVersion) || expectedVersion < 0) {
     throw new AppendInvalidError(
@@ -295,6 +291,12 @@ function checkArguments(
     );
   }
   if (events.length === 0) throw new AppendInvalidError('there is no event to append');
+}
+
+function checkId(name: string, value: string): void {
+  if (value.length === 0 || value.length > MAX_ID || !value.isWellFormed()) {
+    throw new AppendInvalidError(`${name} must be a text of 1 to ${MAX_ID} characters`);
+  }
 }
 
 /** What JSON makes of the data: no dates, no undefined, nothing that the wire or another database would change. */
