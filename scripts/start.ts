@@ -6,7 +6,7 @@
  */
 import { parseArgs } from 'node:util';
 import { join, relative, resolve } from 'node:path';
-import { rm } from 'node:fs/promises';
+import { rm, symlink } from 'node:fs/promises';
 import { applyShop, kubectlFor } from './cluster.ts';
 import { mountBindings } from './binding-mount.ts';
 import { outcomeOf, placeFirstOrder, type OrderOutcome, type PlacedOrder } from './first-order.ts';
@@ -41,6 +41,14 @@ const STORY_LIMIT_MS = 60_000;
 interface Options {
   readonly kubernetes: boolean;
   readonly once: boolean;
+}
+
+/** A short name for a file whose place differs from run to run. */
+async function linked(name: string, file: string): Promise<AsyncDisposable> {
+  const remove = () => rm(name, { force: true });
+  await remove();
+  await symlink(file, name);
+  return { [Symbol.asyncDispose]: remove };
 }
 
 /** Everything that runs, and ends with the stack that it is on. */
@@ -128,8 +136,9 @@ async function start(
   stack.defer(removeBindings);
   let kubeconfig: string | undefined;
   if (options.kubernetes) {
-    kubeconfig = parts.kubeconfig;
-    if (kubeconfig === undefined) throw new Error('there is no Kubernetes API server to use');
+    if (parts.kubeconfig === undefined) throw new Error('there is no Kubernetes API server to use');
+    kubeconfig = join(parts.stateDir, 'kubeconfig');
+    stack.use(await linked(kubeconfig, parts.kubeconfig));
     const step = terminal.step('resources');
     step.note('kubectl apply');
     const crds = join(root, 'charts', 'warren', 'crds');
@@ -140,7 +149,7 @@ async function start(
     for (const secret of brokerSecrets) stack.use(await writeBrokerSecret(parts.stateDir, secret));
   }
 
-  const supervisor = createSupervisor({
+  const supervisor = createSupervisor<ManagedProcess>({
     onRestart: (process, count) => {
       tellEnd(process, terminal);
       line(`  ${paint.yellow('↻')} starting ${process.name} again (${count} of 3 within a minute)`);
@@ -255,6 +264,7 @@ function tellWhereabouts(
     kubeconfig: kubeconfig === undefined ? undefined : relative(process.cwd(), kubeconfig),
     userId: user.id,
     refusedDomain,
+    tracesUrl: process.env['OTEL_EXPORTER_OTLP_ENDPOINT'],
   };
   line();
   line(`  ${paint.bold('It stays up.')} Ctrl-C ends all of it.`);

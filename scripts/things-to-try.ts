@@ -14,6 +14,8 @@ export interface Whereabouts {
   /** Set where the resources are in a cluster. */
   readonly kubeconfig: string | undefined;
   readonly userId: string;
+  /** Where traces go, if anywhere. */
+  readonly tracesUrl: string | undefined;
   /** The local mail server answers 451 to mails for this domain. */
   readonly refusedDomain: string;
 }
@@ -31,6 +33,7 @@ export function addressLines(at: Whereabouts, paint: Paint): string[] {
       ? row('status', `${at.stateDir}/status/`, 'one file a subscription, as kubectl get -o yaml')
       : row('cluster', `export KUBECONFIG=${at.kubeconfig}`, ''),
     row('logs', `${at.stateDir}/logs/`),
+    ...(at.tracesUrl === undefined ? [] : [row('traces', at.tracesUrl, 'each order is one trace')]),
   ];
 }
 
@@ -38,7 +41,6 @@ export function addressLines(at: Whereabouts, paint: Paint): string[] {
 export function tryLines(at: Whereabouts, paint: Paint): string[] {
   const json = `-H 'content-type: application/json'`;
   const queue = `${at.managementUrl}/api/queues/${encodeURIComponent(at.vhost)}/shop.notification.dead`;
-  const kubectl = `kubectl --kubeconfig ${at.kubeconfig ?? ''} -n shop`;
   const edit =
     at.kubeconfig === undefined
       ? [
@@ -46,9 +48,10 @@ export function tryLines(at: Whereabouts, paint: Paint): string[] {
           `cat ${at.stateDir}/status/shop.notification.yaml`,
         ]
       : [
-          `${kubectl} patch esub notification --type merge \\`,
+          `export KUBECONFIG=${at.kubeconfig}`,
+          `kubectl -n shop patch esub notification --type merge \\`,
           `  -p '{"spec":{"delivery":{"retry":{"attempts":3}}}}'`,
-          `${kubectl} get esub`,
+          'kubectl -n shop get esub',
         ];
   const command = (text: string) => `       ${paint.cyan(text)}`;
   return [
