@@ -40,17 +40,17 @@ RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=ca,t
   && find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.md' -o -name '*.flow' \) -delete \
   && find node_modules -type d -empty -delete
 
-# The workspaces that are linked from node_modules, as package.json and dist.
+# The workspaces that are linked from node_modules, as package.json and dist: no source, no types, no aids for tests.
 FROM dependencies AS production
-COPY --from=build /src /src
-RUN for workspace in $(find node_modules -maxdepth 2 -type l -exec readlink -f {} +); do \
+RUN --mount=type=bind,from=build,source=/src,target=/src \
+  for workspace in $(find node_modules/@warren -maxdepth 1 -type l -exec readlink -f {} +); do \
     cp -R "/src/${workspace#/app/}/dist" "${workspace}/dist"; \
   done \
+  && rm -rf node_modules/.bin packages/*/dist/testing operator/dist/testing package-lock.json .npmrc \
   && find operator packages services environment -name package.json -not -path '*/node_modules/*' \
     -execdir sh -c 'test -d dist || rm package.json' \; \
-  && find operator packages services environment -name '*.d.ts' -not -path '*/node_modules/*' -delete \
-  && find operator packages services environment -type d -empty -delete \
-  && rm package-lock.json .npmrc
+  && find operator packages services environment \( -name '*.d.ts' -o -name '*.tsbuildinfo' \) -not -path '*/node_modules/*' -delete \
+  && find operator packages services environment -type d -empty -delete
 
 # For development: the source as it is, started anew when a file changes (skaffold syncs them). Not for production.
 FROM dependencies AS development
