@@ -100,7 +100,7 @@ export function listeners(table: string, port: number): string[] {
 
 function commandOf(pid: string): string {
   const command = read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
-  return command.length > 80 ? `${command.slice(0, 77)}...` : command;
+  return command.length > 48 ? `${command.slice(0, 45)}...` : command;
 }
 
 const orElse = <T>(fallback: T, get: () => T): T => {
