@@ -17,7 +17,7 @@ import { createOperatorMetrics } from './metrics.ts';
 import type { SubscriptionNumbers } from './metrics.ts';
 import { conditionOf } from './conditions.ts';
 import type { ResourceSource } from './source.ts';
-import { keyOfSubscription, namespaceOf } from './subscriptions/claims.ts';
+import { isClaimed, keyOfSubscription, namespaceOf } from './subscriptions/claims.ts';
 import { SubscriptionReconciler } from './subscriptions/reconciler.ts';
 import { survey } from './subscriptions/survey.ts';
 
@@ -62,6 +62,7 @@ export function createOperator(options: OperatorOptions): Operator {
     connect: options.connect ?? connectBroker,
     capabilitiesOf: options.capabilitiesOf ?? capabilitiesByVersion,
     probeMs: resyncMs,
+    keepMs: abandonAfterMs,
     ...(options.brokerPauseMs === undefined ? {} : { pauseMs: options.brokerPauseMs }),
   });
   const reconciler = new SubscriptionReconciler({
@@ -130,6 +131,8 @@ function connectControllers(
   subscriptions: Controller,
   log: Log,
 ): void {
+  registry.isNeeded = (broker) =>
+    source.subscriptions.list().some((one) => one.spec.brokerRef.name === broker && isClaimed(one));
   registry.askAgain = (broker) => brokers.enqueue(broker);
   registry.onChange((broker) => {
     for (const resource of source.subscriptions.list()) {

@@ -9,6 +9,7 @@ export type BrokerClient = Pick<
   | 'queueStats'
   | 'queue'
   | 'declareExchange'
+  | 'deleteExchange'
   | 'declareQueue'
   | 'deleteQueue'
   | 'bind'

@@ -96,6 +96,9 @@ export class BrokerConnection {
     switch (step.step) {
       case 'declareExchange':
         return this.#declareExchange(step);
+      case 'deleteExchange':
+        await this.#write(step, () => client.deleteExchange(step.exchange, options));
+        break;
       case 'declareQueue':
         await this.#write(step, () => client.declareQueue(step.queue, options));
         this.#declared.add(step.queue.name);

@@ -15,15 +15,18 @@ export class LiveInventory implements Inventory {
   readonly exchanges: Map<string, FoundExchange>;
   readonly queues: Map<string, FoundQueue>;
   readonly bindings: Map<string, readonly Binding[]>;
+  readonly exchangeBindings: Map<string, readonly Binding[]>;
   readonly waitQueues: Map<string, readonly FoundQueue[]>;
   policies: readonly Policy[];
   #policyIndex: PolicyIndex | undefined;
 
   constructor(found: Found) {
-    const { exchanges, queues, bindings, waitQueues, policies, policyIndex } = inventoryOf(found);
+    const { exchanges, queues, bindings, exchangeBindings, waitQueues, policies, policyIndex } =
+      inventoryOf(found);
     this.exchanges = new Map(exchanges);
     this.queues = new Map(queues);
     this.bindings = new Map(bindings);
+    this.exchangeBindings = new Map(exchangeBindings);
     this.waitQueues = new Map(waitQueues);
     this.policies = policies;
     this.#policyIndex = policyIndex;
@@ -38,6 +41,17 @@ export class LiveInventory implements Inventory {
     switch (step.step) {
       case 'declareExchange':
         this.exchanges.set(step.exchange.name, { ...step.exchange, internal: false });
+        break;
+      case 'deleteExchange':
+        this.exchanges.delete(step.exchange);
+        this.exchangeBindings.delete(step.exchange);
+        for (const bindings of [this.bindings, this.exchangeBindings])
+          for (const [destination, list] of bindings)
+            if (list.some(({ source }) => source === step.exchange))
+              bindings.set(
+                destination,
+                list.filter(({ source }) => source !== step.exchange),
+              );
         break;
       case 'declareQueue': {
         const type = step.queue.arguments['x-queue-type'];
@@ -54,9 +68,10 @@ export class LiveInventory implements Inventory {
         break;
       case 'bind':
       case 'unbind': {
-        const { destination } = step.binding;
-        const others = (this.bindings.get(destination) ?? []).filter((one) => !isSame(one, step.binding));
-        this.bindings.set(destination, step.step === 'bind' ? [...others, step.binding] : others);
+        const { destination, destinationType } = step.binding;
+        const bindings = destinationType === 'queue' ? this.bindings : this.exchangeBindings;
+        const others = (bindings.get(destination) ?? []).filter((one) => !isSame(one, step.binding));
+        bindings.set(destination, step.step === 'bind' ? [...others, step.binding] : others);
         break;
       }
       case 'putPolicy':

@@ -21,8 +21,8 @@ import type { BrokerAccess } from './secret.ts';
 
 export type BrokerState =
   | { state: 'up'; connection: BrokerConnection }
-  /** There is no such EventBroker. */
-  | { state: 'missing'; message: string }
+  /** There is no such EventBroker. `last`: how to reach what it was, for the deletions that are not finished. */
+  | { state: 'missing'; message: string; last?: BrokerConnection }
   /** It exists and does not answer, or its Secret is of no use. */
   | { state: 'down'; reason: string; message: string }
   /** Not asked yet: the answer is on its way. */
@@ -34,6 +34,8 @@ interface Entry {
   connection?: BrokerConnection;
   down?: { reason: string; message: string };
   probing?: Promise<void>;
+  /** Its EventBroker is gone since then: milliseconds of `performance.now()`. */
+  goneAt?: number;
   failures: number;
 }
 
@@ -47,6 +49,8 @@ export interface RegistryOptions {
   probeMs?: number;
   /** The pause after the first failure, and the longest: milliseconds. */
   pauseMs?: { first: number; longest: number };
+  /** How long a broker whose EventBroker is gone may be used by deletions that need it: milliseconds. */
+  keepMs?: number;
 }
 
 export class BrokerRegistry {
@@ -57,6 +61,8 @@ export class BrokerRegistry {
   askAgain: (broker: string) => void = () => undefined;
   /** Set by the operator: compares everything on a broker that is up with what is wanted. */
   survey: (connection: BrokerConnection) => Promise<void> = () => Promise.resolve();
+  /** Set by the operator: whether a subscription has objects on a broker. */
+  isNeeded: (broker: string) => boolean = () => false;
 
   readonly #probeMs: number;
 
@@ -72,11 +78,15 @@ export class BrokerRegistry {
 
   stateOf(broker: string): BrokerState {
     const resource = this.#options.source.brokers.get(broker);
-    if (resource === undefined)
-      return { state: 'missing', message: `there is no EventBroker named "${broker}"` };
+    const { connection, down, goneAt } = this.#entries.get(broker) ?? {};
+    if (resource === undefined) {
+      const message = `there is no EventBroker named "${broker}"`;
+      const usable = goneAt !== undefined && connection !== undefined && down === undefined;
+      return { state: 'missing', message, ...(usable ? { last: connection } : {}) };
+    }
     if (!this.#isOurs(resource))
       return { state: 'down', reason: 'BrokerNotAllowed', message: 'it does not allow this namespace' };
-    const { connection, down } = this.#entries.get(broker) ?? {};
+    if (goneAt !== undefined) return { state: 'unknown' };
     if (down === undefined)
       return connection === undefined ? { state: 'unknown' } : { state: 'up', connection };
     return { state: 'down', ...down };
@@ -98,7 +108,8 @@ export class BrokerRegistry {
   /** The reconcile of an EventBroker. Where it is up, everything on it is compared with what is wanted. */
   async reconcile(name: string): Promise<Result> {
     const resource = this.#options.source.brokers.get(name);
-    if (resource === undefined || !this.#isOurs(resource)) {
+    if (resource === undefined) return this.#leave(name);
+    if (!this.#isOurs(resource)) {
       await this.#forget(name);
       return {};
     }
@@ -125,7 +136,9 @@ export class BrokerRegistry {
 
   async #ask(resource: BrokerResource, entry: Entry): Promise<void> {
     const { name } = resource.metadata;
-    const before = entry.down === undefined ? entry.connection : undefined;
+    // One that was gone and is back is new to everybody.
+    const before = entry.down === undefined && entry.goneAt === undefined ? entry.connection : undefined;
+    delete entry.goneAt;
     const wasDown = entry.down !== undefined;
     try {
       await this.#connect(name, resource, entry);
@@ -223,6 +236,27 @@ export class BrokerRegistry {
       action: 'Connect',
       message: now.message,
     });
+  }
+
+  /**
+   * An EventBroker is gone. Who deletes it together with its subscriptions wants their queues deleted too, so they may use
+   * it for a while.
+   */
+  async #leave(name: string): Promise<Result> {
+    const { keepMs = 0 } = this.#options;
+    const entry = this.#entries.get(name);
+    const goneAt = entry?.goneAt ?? performance.now();
+    const isUsable = entry?.connection !== undefined && entry.down === undefined;
+    if (!isUsable || !this.isNeeded(name) || performance.now() - goneAt >= keepMs) {
+      await this.#forget(name);
+      return {};
+    }
+    if (entry.goneAt === undefined) {
+      entry.goneAt = goneAt;
+      this.#options.metrics.brokerGone(name);
+      for (const listener of this.#listeners) listener(name);
+    }
+    return { requeueAfterMs: Math.max(100, Math.min(this.#probeMs, goneAt + keepMs - performance.now())) };
   }
 
   async #forget(name: string): Promise<void> {

@@ -149,3 +149,24 @@ test('with the broker gone for good a deletion gives up after a while, and says 
     message: expect.stringContaining('shop.loyalty and shop.loyalty.dead may be left on the broker'),
   });
 });
+
+test('an EventBroker that is deleted together with its subscriptions is used until their queues are gone', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await using host = virtualHost(broker);
+  await world.subscribe('loyalty', { events });
+  await world.subscribe('payment', { events, deletionPolicy: 'Delete' });
+  await using operator = await startFolderOperator(world);
+  await eventually(() => isReady(operator, 'loyalty') && isReady(operator, 'payment'));
+
+  await world.unsubscribe('00-broker');
+  await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'BrokerNotFound');
+  await world.unsubscribe('loyalty');
+  await world.unsubscribe('payment');
+  await eventually(() => operator.source.subscriptions.list().length === 0);
+  expect((await host.api.inventory()).queues).toEqual([]);
+
+  await world.broker();
+  await world.subscribe('loyalty', { events });
+  await eventually(() => isReady(operator, 'loyalty'));
+});

@@ -8,6 +8,7 @@
 import { COUNT_LAG_MS, namesOf, removal } from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
+import { concernsBroker } from '../brokers/registry.ts';
 import type { BrokerRegistry } from '../brokers/registry.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
@@ -61,11 +62,20 @@ export class Remover {
       case 'unknown':
         return { requeueAfterMs: 1_000 };
       case 'missing':
-      case 'down': {
-        const message = `EventBroker "${name}" is not available: ${broker.message}`;
-        return this.#hold(resource, { reason: 'BrokerUnavailable', message, patience: 'limited' });
-      }
+        try {
+          if (broker.last !== undefined) return await this.#removeFrom(resource, broker.last, context);
+        } catch (error) {
+          if (!concernsBroker(error)) throw error;
+        }
+        return this.#holdFor(resource, broker);
+      case 'down':
+        return this.#holdFor(resource, broker);
     }
+  }
+
+  #holdFor(resource: SubscriptionResource, broker: { message: string }): Promise<Result> {
+    const message = `EventBroker "${resource.spec.brokerRef.name}" is not available: ${broker.message}`;
+    return this.#hold(resource, { reason: 'BrokerUnavailable', message, patience: 'limited' });
   }
 
   async #removeFrom(
