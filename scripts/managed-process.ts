@@ -36,14 +36,20 @@ export class ProcessEndedError extends Error {
   }
 }
 
-/** A log line for people: `error it broke: no mailbox` out of its JSON; any other line as it is. */
+/** A log line for people: `error it broke: no mailbox` out of its JSON; any other line as it is. Not endless. */
 export function readable(line: string): string {
-  const record = jsonObject(line);
-  if (record === undefined) return line;
-  const { level, msg, err } = record;
+  const record = jsonObject(line.slice(line.indexOf('{')));
+  if (record === undefined) return shortened(line);
+  const { level, msg, err, message } = record;
   const cause = typeof err === 'object' && err !== null && 'message' in err ? `: ${String(err.message)}` : '';
-  return `${String(level)} ${String(msg)}${cause}`;
+  return shortened(typeof message === 'string' ? message : `${String(level)} ${String(msg)}${cause}`);
 }
+
+function shortened(line: string): string {
+  return line.length > SHOWN ? `${line.slice(0, SHOWN - 1)}…` : line;
+}
+
+const SHOWN = 400;
 
 const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find((path) => existsSync(path));
 const LINES_KEPT = 8;
@@ -135,7 +141,8 @@ export class ManagedProcess {
 function spawnOptions(cwd: string, env: Readonly<Record<string, string>>) {
   return {
     cwd,
-    env: { ...process.env, ...env },
+    // Stripping the types of every module again would be half of a start.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(import.meta.dirname, '..', '.cache', 'node'), ...env },
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'],
   };

@@ -10,9 +10,8 @@ import { printer, startEnvironment, type Environment } from '@warren/environment
 
 const root = join(import.meta.dirname, '..');
 const jest = [
-  '--experimental-vm-modules',
-  '--conditions=warren-source',
-  '--disable-warning=ExperimentalWarning',
+  ...['--experimental-vm-modules', '--conditions=warren-source', '--disable-warning=ExperimentalWarning'],
+  ...['--import', './scripts/end-with-parent.ts'],
 ];
 const jestBin = join(root, 'node_modules/jest/bin/jest.js');
 const wanted = process.argv.slice(2);
