@@ -38,8 +38,11 @@ function launch(): void {
     ...inherited
   } = process.env;
   const env = { ...inherited, WARREN_STATE_DIR: state, COMPOSE_PROJECT_NAME: 'warren-lifetime-test' };
-  const args = ['--conditions=warren-source', 'scripts/env-up.ts', '--no-kubernetes'];
-  up = spawn(process.execPath, args, { cwd: repositoryRoot, env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const node = [process.execPath, '--conditions=warren-source', 'scripts/env-up.ts', '--no-kubernetes'];
+  // It must not outlive a test that is killed, either.
+  const [command, ...args] =
+    process.platform === 'linux' ? ['setpriv', '--pdeathsig', 'KILL', ...node] : node;
+  up = spawn(command as string, args, { cwd: repositoryRoot, env, stdio: ['ignore', 'ignore', 'pipe'] });
   up.stderr?.setEncoding('utf8').on('data', (text: string) => (output += text));
 }
 

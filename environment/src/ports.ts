@@ -1,4 +1,5 @@
 /** Ports: the preferred one where it is free, else another, and who holds it. */
+import { randomInt } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Report } from './progress.ts';
@@ -59,15 +60,17 @@ function listens(port: number, host?: string): Promise<boolean> {
   });
 }
 
-function anyPort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve((address as { port: number }).port));
-    });
-  });
+/**
+ * A free port below those that the kernel gives to clients. One of those could go to a client while its server is away
+ * for a restart, even to one that tries to reach that very server, and so connects to itself.
+ */
+async function anyPort(): Promise<number> {
+  const [lowest = '32768'] = read('/proc/sys/net/ipv4/ip_local_port_range').split(/\s+/);
+  const end = Math.max(Number(lowest) || 32_768, 12_000);
+  for (;;) {
+    const port = randomInt(10_000, end);
+    if (await isFree(port)) return port;
+  }
 }
 
 /** Who listens on a port, as far as /proc lets us see. */

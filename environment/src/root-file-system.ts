@@ -71,10 +71,9 @@ async function buildRootFileSystem(context: Context): Promise<string> {
       ...context,
     });
     rmSync(join(root, 'var/cache/apt/archives'), { recursive: true, force: true });
-    context.report(
-      'debian',
-      `made the root file system in ${((performance.now() - started) / 1000).toFixed(0)} s`,
-    );
+    const seconds = ((performance.now() - started) / 1000).toFixed(0);
+    const found = versions(await readFile(join(root, 'var/lib/dpkg/status'), 'utf8'), PACKAGES);
+    context.report('debian', `made the root file system in ${seconds} s: ${found.join(', ')}`);
   });
   return join(folder, 'root');
 }
@@ -117,4 +116,12 @@ export async function userIn(root: string, user: string): Promise<{ uid: number;
   const line = users.find((entry) => entry.startsWith(`${user}:`));
   const [, , uid, gid] = line?.split(':') ?? [];
   return { uid: Number(uid), gid: Number(gid) };
+}
+
+/** `name version` of packages, out of dpkg's status file. */
+export function versions(status: string, packages: readonly string[]): string[] {
+  return status
+    .split('\n\n')
+    .map((entry) => [/^Package: (.+)$/m.exec(entry)?.[1] ?? '', /^Version: (.+)$/m.exec(entry)?.[1]])
+    .flatMap(([name, version]) => (packages.includes(name ?? '') ? [`${name ?? ''} ${version ?? ''}`] : []));
 }
