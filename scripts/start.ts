@@ -36,6 +36,8 @@ const USAGE = `npm start [-- options]: the shop on a real RabbitMQ and a real da
 const root = join(import.meta.dirname, '..');
 const samples = resolve(process.env['WARREN_SAMPLES'] ?? join(root, 'k8s', 'samples'));
 const refusedDomain = 'refused.example';
+/** Ctrl-C, an orderly end from elsewhere, a terminal that is closed. */
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const STORY_LIMIT_MS = 60_000;
 
 interface Options {
@@ -69,7 +71,7 @@ async function main(options: Options): Promise<void> {
     if (stop.signal.aborted) process.exit(130);
     stop.abort(new Stopped());
   };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  for (const signal of signals) process.on(signal, onSignal);
   let farewell = false;
   try {
     await using stack = new AsyncDisposableStack();
@@ -97,7 +99,7 @@ async function main(options: Options): Promise<void> {
     line(`  ${paint.red('✗')} ${error instanceof Error ? error.message : String(error)}`);
     process.exitCode = 1;
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    for (const signal of signals) process.off(signal, onSignal);
   }
 }
 
@@ -292,12 +294,17 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-const { values } = parseArgs({
-  options: {
-    kubernetes: { type: 'boolean', default: false },
-    once: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-if (values.help) process.stdout.write(USAGE);
-else await main(values);
+function parseOptions(): (Options & { help: boolean }) | undefined {
+  try {
+    const no = { type: 'boolean', default: false } as const;
+    return parseArgs({ options: { kubernetes: no, once: no, help: no } }).values;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exitCode = 2;
+    return undefined;
+  }
+}
+
+const options = parseOptions();
+if (options?.help === true) process.stdout.write(USAGE);
+else if (options !== undefined) await main(options);

@@ -4,8 +4,15 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { eventually, testEndpoints, testPrometheus, type Prometheus } from '@warren/environment/testing';
+import {
+  eventually,
+  testEndpoints,
+  testKubernetes,
+  testPrometheus,
+  type Prometheus,
+} from '@warren/environment/testing';
 import { parse, parseAllDocuments, stringify } from 'yaml';
+import { kubectlFor } from '../scripts/cluster.ts';
 import { serviceNames } from '../scripts/shop.ts';
 import { placeOrders } from './support/crowd.ts';
 import { eventuallyHolds } from './support/eventually.ts';
@@ -141,20 +148,41 @@ describe('the dashboard', () => {
   });
 });
 
-test('kubectl kustomize makes the manifests, each with the configuration that is tested here', async () => {
-  const { stdout } = await promisify(execFile)('kubectl', ['kustomize', monitoring]);
+describe('the manifests', () => {
   type Manifest = {
     kind: string;
     metadata: { name: string; namespace?: string };
     data?: Record<string, string>;
   };
-  const manifests = parseAllDocuments(stdout).map((document) => document.toJS() as Manifest);
-  const deployments = manifests
-    .filter(({ kind }) => kind === 'Deployment')
-    .map(({ metadata }) => metadata.name);
-  expect(deployments.sort()).toEqual(['grafana', 'jaeger', 'prometheus']);
-  const dashboards = manifests.find(({ metadata }) => metadata.name.startsWith('grafana-dashboards-'));
-  expect(JSON.parse(dashboards?.data?.['warren.json'] ?? '{}')).toEqual(
-    JSON.parse(await readFile(join(monitoring, 'grafana/dashboards/warren.json'), 'utf8')),
-  );
+  let yaml: string;
+  let manifests: Manifest[];
+
+  beforeAll(async () => {
+    yaml = (await promisify(execFile)('kubectl', ['kustomize', monitoring])).stdout;
+    manifests = parseAllDocuments(yaml).map((document) => document.toJS() as Manifest);
+  });
+
+  test('are made by kubectl kustomize, with the dashboard that is tested here', async () => {
+    const deployments = manifests
+      .filter(({ kind }) => kind === 'Deployment')
+      .map(({ metadata }) => metadata.name);
+    expect(deployments.sort()).toEqual(['grafana', 'jaeger', 'prometheus']);
+    const dashboards = manifests.find(({ metadata }) => metadata.name.startsWith('grafana-dashboards-'));
+    expect(JSON.parse(dashboards?.data?.['warren.json'] ?? '{}')).toEqual(
+      JSON.parse(await readFile(join(monitoring, 'grafana/dashboards/warren.json'), 'utf8')),
+    );
+  });
+
+  test('are taken by a real API server, every field of them', async () => {
+    const kubectl = kubectlFor((await testKubernetes()).kubeconfig);
+    const namespace = `monitoring-${process.pid}-${Date.now().toString(36)}`;
+    await kubectl(['create', 'namespace', namespace]);
+    try {
+      const input = yaml.replaceAll('namespace: monitoring', `namespace: ${namespace}`);
+      const said = await kubectl(['apply', '--dry-run=server', '--validate=strict', '-f', '-'], input);
+      expect(said.trim().split('\n')).toHaveLength(manifests.length);
+    } finally {
+      await kubectl(['delete', 'namespace', namespace, '--wait=false']);
+    }
+  });
 });
