@@ -156,6 +156,7 @@ export interface ClusterOperator extends AsyncDisposable {
 export function startClusterOperator(
   kubeconfig: string,
   { namespace }: Pick<KubernetesWorld, 'namespace'>,
+  tuning: { resyncMs?: number; workers?: number } = {},
 ): ClusterOperator {
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromFile(kubeconfig);
@@ -176,6 +177,7 @@ export function startClusterOperator(
     resyncMs: 300,
     brokerPauseMs: { first: 100, longest: 400 },
     shutdownDeadlineMs: 5_000,
+    ...tuning,
   });
   const ending = new AbortController();
   const running = operator.run(ending.signal);
