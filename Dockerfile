@@ -18,7 +18,7 @@ COPY . /context
 RUN mkdir /src && cd /context \
   && find . -name package.json -o -name package-lock.json -o -name .npmrc | tar --create --files-from=- | tar --extract --directory=/src
 
-# The compiled code of every workspace. All images share it.
+# The compiled code of every workspace, without types and aids for tests, in /compiled. All images share it.
 FROM ${NODE_IMAGE} AS build
 WORKDIR /src
 COPY --from=manifests /src .
@@ -26,7 +26,11 @@ RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=ca,t
   test ! -f /run/ca.crt || export NODE_EXTRA_CA_CERTS=/run/ca.crt; \
   npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
-RUN node node_modules/typescript/bin/tsc --build operator services/*
+RUN node node_modules/typescript/bin/tsc --build operator services/* \
+  && mkdir /compiled \
+  && find operator packages services -path '*/dist/*' -type f -not -path '*/node_modules/*' \
+    -not -path '*/dist/testing/*' -not -name '*.d.ts' -not -name '*.tsbuildinfo' \
+  | tar --create --files-from=- | tar --extract --directory=/compiled
 
 # What one workspace needs at run time: its production dependencies, without what only a compiler or an editor reads.
 FROM ${NODE_IMAGE} AS dependencies
@@ -40,17 +44,14 @@ RUN --mount=type=secret,id=npmrc,target=/root/.npmrc --mount=type=secret,id=ca,t
   && find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.md' -o -name '*.flow' \) -delete \
   && find node_modules -type d -empty -delete
 
-# The workspaces that are linked from node_modules, as package.json and dist: no source, no types, no aids for tests.
+# The workspaces that are linked from node_modules, as package.json and dist; no other one.
 FROM dependencies AS production
-RUN --mount=type=bind,from=build,source=/src,target=/src \
-  for workspace in $(find node_modules/@warren -maxdepth 1 -type l -exec readlink -f {} +); do \
-    cp -R "/src/${workspace#/app/}/dist" "${workspace}/dist"; \
+COPY --from=build /compiled .
+RUN linked="$(find node_modules/@warren -maxdepth 1 -type l -exec readlink -f {} +)" \
+  && for workspace in /app/operator /app/environment /app/packages/* /app/services/*; do \
+    case " $(echo ${linked}) " in *" ${workspace} "*) ;; *) rm -r "${workspace}" ;; esac; \
   done \
-  && rm -rf node_modules/.bin packages/*/dist/testing operator/dist/testing package-lock.json .npmrc \
-  && find operator packages services environment -name package.json -not -path '*/node_modules/*' \
-    -execdir sh -c 'test -d dist || rm package.json' \; \
-  && find operator packages services environment \( -name '*.d.ts' -o -name '*.tsbuildinfo' \) -not -path '*/node_modules/*' -delete \
-  && find operator packages services environment -type d -empty -delete
+  && rm -rf node_modules/.bin package-lock.json .npmrc
 
 # For development: the source as it is, started anew when a file changes (skaffold syncs them). Not for production.
 FROM dependencies AS development
