@@ -30,6 +30,7 @@ const USAGE = `npm start [-- options]: the shop on a real RabbitMQ and a real da
   OTEL_EXPORTER_OTLP_ENDPOINT                                      where traces go
   WARREN_HOST                                                      where the services listen (127.0.0.1)
   WARREN_SAMPLES                                                   the folder of the resources (k8s/samples)
+  WARREN_DATABASE_PREFIX                                           before the names of the services' databases
   WARREN_STATE_DIR                                                 where all that is thrown away lies (.local)
 `;
 
@@ -80,6 +81,7 @@ async function main(options: Options): Promise<void> {
     });
     const running = await start(options, terminal, stop, stack);
     stack.defer(() => {
+      running.narrator[Symbol.dispose]();
       line();
       line(
         paint.dim('  ending: the services finish what they have in hand, then the operator, then the rest …'),
@@ -94,9 +96,11 @@ async function main(options: Options): Promise<void> {
     running.narrator.follow();
     await aborted(stop.signal);
   } catch (error) {
-    if (error instanceof Stopped) return;
+    // Whatever failed because of the end that was asked for is no failure.
+    const why: unknown = stop.signal.aborted ? stop.signal.reason : error;
+    if (why instanceof Stopped) return;
     line();
-    line(`  ${paint.red('✗')} ${error instanceof Error ? error.message : String(error)}`);
+    line(`  ${paint.red('✗')} ${why instanceof Error ? why.message : String(why)}`);
     process.exitCode = 1;
   } finally {
     for (const signal of signals) process.off(signal, onSignal);
