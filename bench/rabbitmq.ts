@@ -9,7 +9,7 @@ import { connectBroker, createConsumer, createPublisher } from '@warren/rabbitmq
 import type { BrokerConnection } from '@warren/rabbitmq';
 import { connect } from 'amqplib';
 import type { ChannelModel, ConfirmChannel } from 'amqplib';
-import { alternate, numberOption } from './measure.ts';
+import { alternate, median, numberOption } from './measure.ts';
 import type { Bench, Options } from './measure.ts';
 
 const QUEUE = 'bench';
@@ -62,15 +62,31 @@ async function bed(options: Options): Promise<Bed> {
   };
 }
 
-/** Units a second of `work`, which does `count` of them. */
-async function rate(count: number, work: () => Promise<void>): Promise<number> {
-  const begun = performance.now();
-  await work();
-  return count / ((performance.now() - begun) / 1000);
+/** This process's share, in microseconds a message: what a busy machine disturbs least. */
+class Cpu {
+  readonly #ours: number[] = [];
+  readonly #theirs: number[] = [];
+
+  /** Messages a second of `work`, which does `count` of them. */
+  async rate(whose: 'ours' | 'theirs', count: number, work: () => Promise<void>): Promise<number> {
+    const begun = performance.now();
+    const before = process.cpuUsage();
+    await work();
+    const { user, system } = process.cpuUsage(before);
+    (whose === 'ours' ? this.#ours : this.#theirs).push((user + system) / count);
+    return count / ((performance.now() - begun) / 1000);
+  }
+
+  get result() {
+    const [ours, theirs] = [median(this.#ours), median(this.#theirs)];
+    const round = (value: number) => Number(value.toFixed(2));
+    return { cpuUs: { ours: round(ours), theirs: round(theirs), ratio: round(theirs / ours) } };
+  }
 }
 
 async function* consume(options: Options): AsyncGenerator<Record<string, unknown>> {
   await using t = await bed(options);
+  const cpu = new Cpu();
   const prefetch = numberOption(options, 'prefetch', 100);
   const { messages } = t;
   let bytes = 0;
@@ -80,7 +96,7 @@ async function* consume(options: Options): AsyncGenerator<Record<string, unknown
   };
   const raw = async () => {
     await t.fill();
-    return rate(messages, async () => {
+    return cpu.rate('theirs', messages, async () => {
       const channel = await t.raw.createChannel();
       await channel.prefetch(prefetch);
       const done = Promise.withResolvers<undefined>();
@@ -98,7 +114,7 @@ async function* consume(options: Options): AsyncGenerator<Record<string, unknown
   };
   const ours = async () => {
     await t.fill();
-    return rate(messages, async () => {
+    return cpu.rate('ours', messages, async () => {
       const done = Promise.withResolvers<undefined>();
       let handled = 0;
       const consumer = createConsumer(t.connection, {
@@ -124,22 +140,32 @@ async function* consume(options: Options): AsyncGenerator<Record<string, unknown
     });
   };
   const result = await alternate(ours, raw, t.limits);
-  yield { unit: 'messages/s', messages, prefetch, bytes: t.content.length, ...result, handledBytes: bytes };
+  yield {
+    unit: 'messages/s',
+    messages,
+    prefetch,
+    bytes: t.content.length,
+    ...result,
+    ...cpu.result,
+    handledBytes: bytes,
+  };
 }
 
 async function* publish(options: Options): AsyncGenerator<Record<string, unknown>> {
   await using t = await bed(options);
+  const cpu = new Cpu();
   const window = numberOption(options, 'window', 500);
   const { messages, content } = t;
   const raw = async () => {
     await t.channel.purgeQueue(QUEUE);
-    return rate(messages, async () => {
+    return cpu.rate('theirs', messages, async () => {
       const done = Promise.withResolvers<undefined>();
       let sent = 0;
       let confirmed = 0;
       const next = () => {
         sent += 1;
-        t.channel.publish(EXCHANGE, ROUTING_KEY, content, { persistent: true }, (error: unknown) => {
+        const options = { persistent: true, messageId: `m-${sent}` };
+        t.channel.publish(EXCHANGE, ROUTING_KEY, content, options, (error: unknown) => {
           if (error !== null) done.reject(new Error('the broker refused a message'));
           if ((confirmed += 1) === messages) done.resolve(undefined);
           if (sent < messages) next();
@@ -152,19 +178,20 @@ async function* publish(options: Options): AsyncGenerator<Record<string, unknown
   await using publisher = createPublisher(t.connection, { exchange: EXCHANGE, window });
   const ours = async () => {
     await t.channel.purgeQueue(QUEUE);
-    return rate(messages, async () => {
+    return cpu.rate('ours', messages, async () => {
       let sent = 0;
       const worker = async () => {
         while (sent < messages) {
           sent += 1;
-          await publisher.publish({ routingKey: ROUTING_KEY, content });
+          const properties = { messageId: `m-${sent}` };
+          await publisher.publish({ routingKey: ROUTING_KEY, content, properties });
         }
       };
       await Promise.all(Array.from({ length: window }, worker));
     });
   };
   const result = await alternate(ours, raw, t.limits);
-  yield { unit: 'messages/s', messages, window, bytes: content.length, ...result };
+  yield { unit: 'messages/s', messages, window, bytes: content.length, ...result, ...cpu.result };
 }
 
 export const benches: Record<string, Bench> = {

@@ -216,6 +216,7 @@ class SupervisedConnection implements BrokerConnection {
       this.#tell({ state: 'unblocked' });
     });
     const socket = socketOf(model);
+    gatherWrites(socket);
     // amqplib listens to 'end' and 'error' only; and a connection may have ended before there were listeners.
     socket.on('close', () => {
       lost.resolve(reason);
@@ -277,4 +278,25 @@ class SupervisedConnection implements BrokerConnection {
 /** The socket under a model: amqplib has no public way to it, and only destroying it ends a half-dead connection. */
 function socketOf(model: ChannelModel): Socket {
   return (model.connection as unknown as { stream: Socket }).stream;
+}
+
+/**
+ * amqplib writes frame by frame, each a system call. Held back until the code that writes them is done, the frames of one
+ * turn go out together: half the processor time of a busy publisher.
+ */
+function gatherWrites(socket: Socket): void {
+  const write = socket.write.bind(socket) as (...args: Parameters<Socket['write']>) => boolean;
+  let gathering = false;
+  const flush = (): void => {
+    gathering = false;
+    socket.uncork();
+  };
+  socket.write = ((...args: Parameters<Socket['write']>) => {
+    if (!gathering) {
+      gathering = true;
+      socket.cork();
+      process.nextTick(flush);
+    }
+    return write(...args);
+  }) as Socket['write'];
 }

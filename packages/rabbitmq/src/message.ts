@@ -39,7 +39,7 @@ export interface Delivery {
 
 /** Headers of Warren's own, on retried and dead-lettered messages. */
 export const headerNames = {
-  /** Tells two outstanding publishes apart when one is returned; of no meaning to consumers. */
+  /** Tells outstanding publishes without a message id apart when one is returned; of no meaning to consumers. */
   publishId: 'warren-publish-id',
   /** Ladder retries: the attempt that this delivery is. */
   attempt: 'warren-attempt',

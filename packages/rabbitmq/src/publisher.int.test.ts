@@ -57,7 +57,11 @@ describe('a publisher', () => {
     expect(await bench.ready('shop.test')).toBe(300);
   });
 
-  test('rejects what no queue takes, and only that, also among equal message ids', async () => {
+  test.each([
+    ['with ids of their own', (index: number) => ({ messageId: `m${index}` })],
+    ['with one id for all', () => ({ messageId: 'same-id' })],
+    ['without ids', () => ({})],
+  ])('rejects what no queue takes, and only that, among messages %s', async (_what, properties) => {
     await using broker = await testBroker();
     await using bench = await Workbench.open(broker.amqpUrl);
     await bench.channel.assertQueue('bound', { arguments: { 'x-queue-type': 'quorum' } });
@@ -66,7 +70,11 @@ describe('a publisher', () => {
     await using publisher = createPublisher(connection, { exchange: 'events' });
     const results = await Promise.allSettled(
       Array.from({ length: 400 }, (_, index) =>
-        publisher.publish(message('same-id', index % 2 ? 'known' : 'unknown')),
+        publisher.publish({
+          routingKey: index % 2 ? 'known' : 'unknown',
+          content: Buffer.from('x'),
+          properties: properties(index),
+        }),
       ),
     );
     results.forEach((result, index) => {

@@ -10,7 +10,7 @@
  * Messages are sent in the order of the calls. Nothing is published again by itself: after a failure order is the
  * caller's, who alone knows what may be overtaken.
  */
-import type { ConfirmChannel, Options } from 'amqplib';
+import type { ConfirmChannel, Message, Options } from 'amqplib';
 import { KeptChannel, type Lease } from './channel.ts';
 import type { BrokerConnection } from './connection.ts';
 import {
@@ -22,7 +22,7 @@ import {
   UnroutableError,
 } from './errors.ts';
 import { Fifo } from './fifo.ts';
-import { headerNames, type OutgoingMessage } from './message.ts';
+import { headerNames, type MessageProperties, type OutgoingMessage } from './message.ts';
 import { deferred, settledWithin, type Deferred } from './timing.ts';
 
 export interface PublisherOptions {
@@ -125,18 +125,19 @@ class ConfirmingPublisher implements Publisher {
       );
     }
     return new Promise((resolve, reject) => {
-      const now = Date.now();
+      const deadline = Date.now() + this.#waitMs;
       this.#waiting.push({
         id: this.#nextId++,
         message,
         exchange: message.exchange ?? this.#exchange,
-        deadline: now + this.#waitMs,
+        deadline,
         sentAt: 0,
         returned: undefined,
         resolve,
         reject,
       });
       this.#pump();
+      if (this.#waiting.size > 0) this.#wakeAt(deadline);
     });
   }
 
@@ -162,10 +163,9 @@ class ConfirmingPublisher implements Publisher {
   }
 
   #attach(lease: Lease<ConfirmChannel>): void {
-    lease.channel.on('return', ({ fields, properties }) => {
-      const id = (properties.headers as Record<string, unknown> | undefined)?.[headerNames.publishId];
-      const entry = typeof id === 'number' ? this.#outstanding.get(id) : undefined;
-      const { replyText } = fields as unknown as { replyText?: string };
+    lease.channel.on('return', (message) => {
+      const entry = this.#returned(message);
+      const { replyText } = message.fields as unknown as { replyText?: string };
       if (entry !== undefined) entry.returned = replyText ?? 'NO_ROUTE';
     });
     lease.channel.on('drain', () => {
@@ -176,6 +176,22 @@ class ConfirmingPublisher implements Publisher {
     this.#lease = lease;
     this.#bufferFull = false;
     this.#pump();
+  }
+
+  /**
+   * Which message came back. Two outstanding ones of one id to one place are the same message, so either will do; a
+   * message without an id has a header instead.
+   */
+  #returned({ fields, properties }: Message): Entry | undefined {
+    const { messageId, headers } = properties as MessageProperties;
+    const id = headers?.[headerNames.publishId];
+    if (typeof id === 'number') return this.#outstanding.get(id);
+    for (const entry of this.#outstanding.values()) {
+      const { routingKey, properties: sent } = entry.message;
+      const same = entry.exchange === fields.exchange && routingKey === fields.routingKey;
+      if (same && sent?.messageId === messageId && entry.returned === undefined) return entry;
+    }
+    return undefined;
   }
 
   #detach(lease: Lease<ConfirmChannel>, reason: Error): void {
@@ -205,18 +221,14 @@ class ConfirmingPublisher implements Publisher {
       if (!this.#send(entry, lease)) break;
       this.#waiting.shift();
     }
-    this.#watch();
   }
 
   /** False when the channel turned out to be unusable: the entry stays first in line. */
   #send(entry: Entry, lease: Lease<ConfirmChannel>): boolean {
     const { routingKey, content, properties } = entry.message;
-    const options = {
-      ...properties,
-      headers: { ...properties?.headers, [headerNames.publishId]: entry.id },
-      persistent: true,
-      mandatory: true,
-    } as Options.Publish;
+    const options = { ...properties, persistent: true, mandatory: true } as Options.Publish;
+    if (properties?.messageId === undefined)
+      options.headers = { ...properties?.headers, [headerNames.publishId]: entry.id };
     try {
       const flowing = lease.channel.publish(
         entry.exchange,
@@ -236,6 +248,7 @@ class ConfirmingPublisher implements Publisher {
     entry.sentAt = Date.now();
     entry.deadline = entry.sentAt + this.#confirmTimeoutMs;
     this.#outstanding.set(entry.id, entry);
+    this.#wakeAt(entry.deadline);
     return true;
   }
 
@@ -251,18 +264,17 @@ class ConfirmingPublisher implements Publisher {
     if (this.#waiting.size > 0) this.#pump();
   }
 
-  /** One timer for all deadlines: both queues are in the order of their deadlines. */
-  #watch(): void {
-    const next = Math.min(this.#oldest()?.deadline ?? Infinity, this.#waiting.peek()?.deadline ?? Infinity);
-    if (next >= this.#timerAt) return; // it looks again when it fires
+  /** One timer for all deadlines: both queues are in the order of their deadlines, so it is rarely moved. */
+  #wakeAt(deadline: number): void {
+    if (deadline >= this.#timerAt) return; // it looks again when it fires
     clearTimeout(this.#timer);
-    this.#timerAt = next;
+    this.#timerAt = deadline;
     this.#timer = setTimeout(
       () => {
         this.#timerAt = Infinity;
         this.#expire(Date.now());
       },
-      Math.max(1, next - Date.now()),
+      Math.max(1, deadline - Date.now()),
     );
     this.#timer.unref(); // the socket keeps a process alive, not this
   }
@@ -288,6 +300,8 @@ class ConfirmingPublisher implements Publisher {
     }
     if (this.#outstanding.size === 0) this.#drained?.resolve();
     this.#pump();
+    const next = Math.min(this.#oldest()?.deadline ?? Infinity, this.#waiting.peek()?.deadline ?? Infinity);
+    if (next !== Infinity) this.#wakeAt(next);
   }
 
   #oldest(): Entry | undefined {
