@@ -21,14 +21,20 @@ afterAll(async () => {
 
 const inFlight = 200;
 
-/** Deliveries that a service has handled so far, over all its lives. */
-const handledBy = (name: ServiceName) =>
-  shop.records.filter(({ msg, process }) => msg === 'event consumed' && process === name).length;
-
-/** Waits until a service has handled `count` more. */
+/** Waits until a service has handled `count` deliveries more. */
 async function handlesMore(name: ServiceName, count: number): Promise<void> {
-  const before = handledBy(name);
-  await eventually(() => handledBy(name) >= before + count, { timeoutMs: 60_000 });
+  let seen = shop.records.length;
+  let handled = 0;
+  await eventually(
+    () => {
+      for (; seen < shop.records.length; seen += 1) {
+        const record = shop.records[seen];
+        if (record?.['msg'] === 'event consumed' && record.process === name) handled += 1;
+      }
+      return handled >= count;
+    },
+    { timeoutMs: 60_000 },
+  );
 }
 
 async function startAgain(name: ServiceName): Promise<void> {

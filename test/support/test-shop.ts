@@ -40,7 +40,7 @@ export class TestShop implements AsyncDisposable {
   /** The EventSubscriptions that the operator follows. */
   readonly folder: string;
   readonly stateDir: string;
-  /** What all processes logged. */
+  /** What all processes logged, but requests. */
   readonly records: readonly (LogRecord & { readonly process: string })[];
   readonly #stack: AsyncDisposableStack;
 
@@ -84,7 +84,9 @@ export class TestShop implements AsyncDisposable {
         smtpUrl: mailSink.url,
         source: { folder },
         env: { BINDING_POLL_MS: '100', ...options.env },
-        onLog: (process, record) => records.push({ process, ...record }),
+        onLog: (process, record) => {
+          if (record['msg'] !== 'request') records.push({ process, ...record });
+        },
       }),
     );
     await shop.start();
