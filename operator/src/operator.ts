@@ -35,6 +35,8 @@ export interface OperatorOptions {
   resyncMs?: number;
   /** How long a deletion waits for a broker that does not answer, in milliseconds; default 600,000. */
   abandonAfterMs?: number;
+  /** How long a wait queue must not have been needed until it is deleted, in milliseconds; default 180,000. */
+  tidyAfterMs?: number;
   shutdownDeadlineMs?: number;
   /** Seams for tests. */
   connect?: ConnectBroker;
@@ -73,6 +75,7 @@ export function createOperator(options: OperatorOptions): Operator {
     maxAgeMs: resyncMs,
     abandonAfterMs,
     lookAgainMs: resyncMs,
+    tidyAfterMs: options.tidyAfterMs ?? 180_000,
   });
   const observed = (name: string) =>
     options.metrics === undefined ? {} : { observer: options.metrics.controller(name) };

@@ -22,4 +22,8 @@ export type BrokerClient = Pick<
 /** @param url `http(s)://user:password@host:port` */
 export type ConnectBroker = (access: { url: string; vhost: string }) => BrokerClient;
 
-export const connectBroker: ConnectBroker = createManagementClient;
+/** A busy broker with thousands of queues takes its time for a listing: it is not to be called gone for that. */
+const TIMEOUT_MS = 30_000;
+
+export const connectBroker: ConnectBroker = ({ url, vhost }) =>
+  createManagementClient({ url, vhost, timeoutMs: TIMEOUT_MS });

@@ -7,7 +7,7 @@ import { readSettingsOf, virtualHost } from '../testing/virtual-host.ts';
 
 const events = ['OrderPlaced'];
 
-test('Retain leaves the queue bound, with its policy and its messages', async () => {
+test('Retain leaves the queue bound, with its policy and its messages, for a later subscription of its name', async () => {
   await using broker = await testBroker();
   await using world = await folderWorld(broker);
   await using host = virtualHost(broker);
@@ -21,6 +21,11 @@ test('Retain leaves the queue bound, with its policy and its messages', async ()
   await host.publish('order.placed', ['after']);
   await eventually(async () => (await host.api.queue('shop.loyalty'))?.messages === 2);
   expect(await host.policyOf('shop.loyalty')).toMatchObject({ 'delivery-limit': 25 });
+
+  await world.subscribe('loyalty', { events: ['OrderPlaced', 'PaymentApproved'] });
+  await eventually(() => isReady(operator, 'loyalty'));
+  expect(await host.keysOf('shop.loyalty')).toEqual(['order.placed', 'payment.approved']);
+  expect((await host.api.queue('shop.loyalty'))?.messages).toBe(2);
 });
 
 test('Delete deletes everything at once, messages too, and leaves no policy behind', async () => {
@@ -82,6 +87,28 @@ test('a message that arrives in the last moment before the unbinding is not dele
   // Counted once more while it could still be deleted in between.
   expect(operator.calls.made).not.toContain('deleteQueue');
   expect((await host.api.queue('shop.loyalty'))?.messages).toBe(1);
+});
+
+test('a dead letter that no count knows of yet is not deleted with its queue', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await using host = virtualHost(broker);
+  await world.subscribe('loyalty', { events });
+  const calls = recordCalls();
+  await using operator = await startFolderOperator(world, { calls, resyncMs: 30_000 });
+  await eventually(() => isReady(operator, 'loyalty'));
+  // A consumer sets the last message of the queue aside just before the reading that finds everything empty.
+  const dead = { exchange: 'failed_events', routingKey: 'shop.loyalty', content: Buffer.from('dead') };
+  let readings = 0;
+  calls.before = async (call) => {
+    if (call !== 'inventory') return;
+    readings += 1;
+    if (readings === 2) await host.publisher.publish(dead);
+  };
+  await world.unsubscribe('loyalty');
+  await eventually(() => operator.told.some(({ reason }) => reason === 'MessagesLeft'));
+  expect(operator.condition('loyalty', 'Ready')?.message).toContain('shop.loyalty.dead still holds messages');
+  expect(operator.calls.made).not.toContain('deleteQueue');
 });
 
 test('a file that comes back cancels the deletion', async () => {

@@ -188,3 +188,29 @@ test('a subscription to a broker that does not exist, or is not for its namespac
   await world.broker({ allowedNamespaces: ['warehouse', 'shop'] });
   await eventually(() => isReady(operator, 'loyalty'));
 });
+
+test('in ladder mode other delays are other wait queues; the old ones go when their messages have gone back', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await using host = virtualHost(broker);
+  const waiting = (initial: string) => ({ retry: { attempts: 2, backoff: { initial, max: initial } } });
+  await world.subscribe('loyalty', { events: ['OrderPlaced'], delivery: waiting('3s') });
+  await using operator = await startFolderOperator(world, {
+    capabilitiesOf: () => older,
+    tidyAfterMs: 7_000,
+  });
+  await eventually(() => isReady(operator, 'loyalty'));
+  const tries: number[] = [];
+  host.consume(await readSettingsOf(world.state, 'loyalty'), ({ attempt }) => {
+    tries.push(attempt);
+    return attempt === 1 ? Promise.reject(new Error('not yet')) : Promise.resolve();
+  });
+  await host.publish('order.placed', ['m']);
+  await eventually(() => tries.length === 1);
+
+  await world.subscribe('loyalty', { events: ['OrderPlaced'], delivery: waiting('1s') });
+  await eventually(async () => (await host.api.queue('shop.loyalty.wait.1000')) !== undefined);
+  await eventually(() => tries.length === 2);
+  await eventually(async () => (await host.api.queue('shop.loyalty.wait.3000')) === undefined);
+  expect(operator.told.filter(({ type }) => type === 'Warning')).toEqual([]);
+});

@@ -35,6 +35,7 @@ import { Remover } from './remover.ts';
 import { listed, statusOf, wasInSync } from './status.ts';
 import type { Findings, Verdict } from './status.ts';
 import { storyOf } from './story.ts';
+import { Tidying } from './tidying.ts';
 
 export interface SubscriptionReconcilerOptions {
   source: ResourceSource;
@@ -47,6 +48,8 @@ export interface SubscriptionReconcilerOptions {
   abandonAfterMs: number;
   /** How often a deletion that waits looks again: milliseconds. */
   lookAgainMs: number;
+  /** How long a wait queue must not have been needed until it is deleted: milliseconds. */
+  tidyAfterMs: number;
 }
 
 type Context = Pick<ReconcileContext, 'signal' | 'log' | 'failures'>;
@@ -54,9 +57,11 @@ type Context = Pick<ReconcileContext, 'signal' | 'log' | 'failures'>;
 export class SubscriptionReconciler {
   readonly #options: SubscriptionReconcilerOptions;
   readonly #remover: Remover;
+  readonly #tidying: Tidying;
 
   constructor(options: SubscriptionReconcilerOptions) {
     this.#options = options;
+    this.#tidying = new Tidying(options.tidyAfterMs);
     this.#remover = new Remover({ ...options, say: (resource, findings) => this.#say(resource, findings) });
   }
 
@@ -124,7 +129,8 @@ export class SubscriptionReconciler {
       }
       resource = await source.addFinalizer(resource);
     }
-    const result = difference(wanted, found);
+    const all = difference(wanted, found);
+    const result = { ...all, steps: this.#tidying.ripe(all.steps) };
     const { conflicts, blocked, overridden } = result;
     if (conflicts.length > 0) {
       await this.#conclude(resource, { verdict: 'conflict', message: listed(conflicts) }, about);
@@ -136,7 +142,8 @@ export class SubscriptionReconciler {
     }
     const differences = differencesIn(result);
     if (differences.length > 0) {
-      const drifted = wasInSync(resource) && resource.status?.retryMode === retryModeOf(connection);
+      const drifted =
+        wasInSync(resource) && resource.status?.retryMode === retryModeOf(connection) && !isTidying(result);
       if (drifted) {
         metrics.driftFound(connection.name);
         const { driftPolicy: policy } = resource.spec;
@@ -248,6 +255,11 @@ function differencesIn({ memberships, steps }: Difference): string[] {
     ...steps.map(describeDifference),
     ...memberships.map(({ queue }) => `the policy of queue ${queue} is not as it should be`),
   ];
+}
+
+/** What an earlier change of the spec left until it had run dry: nobody's hand. */
+function isTidying({ memberships, steps }: Difference): boolean {
+  return memberships.length === 0 && steps.every(({ step }) => step === 'deleteQueue');
 }
 
 function refused(reason: string, message: string): Verdict {

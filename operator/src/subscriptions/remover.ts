@@ -1,8 +1,9 @@
 /**
  * The deletion of a subscription: what its deletionPolicy says becomes of its queues, then the finalizer goes.
  *
- * Nothing is remembered but when the queue was unbound, and that only to be sure that its messages were counted after it: a
- * restart counts anew. With messages left, or a broker that does not answer, it waits and says so. It waits for ever for
+ * The broker counts each queue's messages every few seconds, and a message that moves from one to another (a retry, a dead
+ * letter) can be in neither count. So queues count as empty when they were in two readings so far apart that every count is a
+ * new one, both of after the unbinding. That is all that is remembered; a restart looks anew. With messages left, or a broker that does not answer, it waits and says so. It waits for ever for
  * messages, `abandonAfterMs` for a broker, and for neither once the whole namespace is going.
  */
 import { COUNT_LAG_MS, namesOf, removal } from '@warren/topology';
@@ -26,6 +27,13 @@ export interface RemoverOptions {
   say: (resource: SubscriptionResource, findings: Findings) => Promise<void>;
 }
 
+/** In milliseconds of `performance.now()`. */
+interface Looked {
+  unboundAt: number;
+  /** When all its queues were first read as empty. */
+  emptyAt?: number;
+}
+
 interface Held {
   reason: string;
   message: string;
@@ -35,8 +43,7 @@ interface Held {
 
 export class Remover {
   readonly #options: RemoverOptions;
-  /** By key, in milliseconds of `performance.now()`. */
-  readonly #unboundAt = new Map<string, number>();
+  readonly #looked = new Map<string, Looked>();
 
   constructor(options: RemoverOptions) {
     this.#options = options;
@@ -44,7 +51,7 @@ export class Remover {
 
   /** A subscription is gone. */
   forget(key: string): void {
-    this.#unboundAt.delete(key);
+    this.#looked.delete(key);
   }
 
   async remove(resource: SubscriptionResource, context: Pick<ReconcileContext, 'signal'>): Promise<Result> {
@@ -85,23 +92,29 @@ export class Remover {
   ): Promise<Result> {
     const key = keyOfSubscription(resource);
     // Unbound already at first sight: nobody knows since when, so from now.
-    const unboundAt = this.#unboundAt.get(key) ?? performance.now();
-    this.#unboundAt.set(key, unboundAt);
+    const looked = this.#looked.get(key) ?? { unboundAt: performance.now() };
+    this.#looked.set(key, looked);
     const { found, readAt } = await connection.inventory({ maxAgeMs: 0 });
     const { steps, memberships, holding, done } = removal({
       namespace: namespaceOf(resource),
       name: resource.metadata.name,
       deletionPolicy: resource.spec.deletionPolicy,
       found,
-      settled: readAt >= unboundAt + COUNT_LAG_MS,
+      settled: readAt >= looked.unboundAt + COUNT_LAG_MS,
     });
+    if (steps.some((step) => step.step === 'deleteQueue' && step.onlyIfEmpty)) {
+      looked.emptyAt ??= readAt;
+      if (readAt < looked.emptyAt + COUNT_LAG_MS) return lookAt(looked.emptyAt + COUNT_LAG_MS);
+    } else {
+      delete looked.emptyAt;
+    }
     // Said before it is done: should the resource come back, what is missing was not deleted by hand.
     if (steps.length > 0) await this.#say(resource, connection, 'Deleting', `${queuesOf(resource)} go`);
     let left = false;
     for (const step of steps) {
       signal.throwIfAborted();
       if ((await connection.apply(step, signal)) === 'left') left = true;
-      if (step.step === 'unbind') this.#unboundAt.set(key, performance.now());
+      if (step.step === 'unbind') looked.unboundAt = performance.now();
     }
     if (holding.length > 0) {
       const message =
@@ -109,10 +122,8 @@ export class Remover {
         'with deletionPolicy Delete they would be deleted too, with Retain the queues would be left';
       return this.#hold(resource, { reason: 'MessagesLeft', message, patience: 'endless' }, connection);
     }
-    if (!done || left) {
-      const since = this.#unboundAt.get(key) ?? unboundAt;
-      return { requeueAfterMs: Math.max(100, since + COUNT_LAG_MS + 50 - performance.now()) };
-    }
+    if (left) delete looked.emptyAt;
+    if (!done || left) return lookAt(looked.unboundAt + COUNT_LAG_MS);
     await connection.settle(memberships);
     await this.#finish(resource, 'Normal', 'Deleted', `${queuesOf(resource)} deleted`);
     return {};
@@ -167,8 +178,13 @@ export class Remover {
     source.tell(resource, { type, reason, action: 'Delete', message });
     log[type === 'Warning' ? 'warn' : 'info']({ subscription, reason }, message);
     await source.removeFinalizer(resource);
-    this.#unboundAt.delete(subscription);
+    this.#looked.delete(subscription);
   }
+}
+
+/** Soon after a moment of `performance.now()`, so that a reading begins after it. */
+function lookAt(moment: number): Result {
+  return { requeueAfterMs: Math.max(100, moment + 50 - performance.now()) };
 }
 
 function queuesOf(resource: SubscriptionResource): string {
