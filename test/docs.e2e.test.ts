@@ -103,6 +103,10 @@ describe('what a page tells to type works', () => {
           const { stdout } = await run('bash', ['-c', `${prelude}\n${command}`], {
             cwd: copy,
             env: { ...process.env, ...shop.environment },
+          }).catch((error: unknown) => {
+            throw new Error(`${String(error)}\n${(error as { stderr?: string }).stderr ?? ''}`, {
+              cause: error,
+            });
           });
           return until === undefined || stdout.includes(until);
         },

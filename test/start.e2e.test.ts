@@ -8,7 +8,8 @@ import { describe, expect, test } from '@jest/globals';
 import { eventually } from '@warren/environment/testing';
 import { mongo } from 'mongoose';
 import { eventuallyHolds } from './support/eventually.ts';
-import { startRun, type StartRun } from './support/start-run.ts';
+import { root } from './support/docs.ts';
+import { startRun, startScript, type StartRun } from './support/start-run.ts';
 
 const uuid = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/;
 
@@ -74,6 +75,16 @@ describe('npm start', () => {
       expect(run.output()).toMatch(
         new RegExp(`user +port 3001 is taken by process ${process.pid} .*; using \\d+ instead`),
       );
+
+    await expect(
+      promisify(execFile)(process.execPath, startScript(), {
+        cwd: root,
+        env: { ...process.env, ...run.environment },
+      }),
+    ).rejects.toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining(`another npm start runs already, as process ${run.child.pid ?? 0}`),
+    });
 
     const [place, edit, look, breakIt, dead] = commandsIn(run.output());
     await paste(place);
@@ -142,7 +153,6 @@ function commandsIn(output: string): string[] {
 
 async function paste(command: string | undefined): Promise<string> {
   if (command === undefined) throw new Error('there is no such command');
-  const root = join(import.meta.dirname, '..');
   return (await promisify(execFile)('bash', ['-c', command], { cwd: root })).stdout;
 }
 

@@ -47,14 +47,8 @@ export async function startRun({ how, args = [], prepare, folder }: StartRunOpti
   if (folder === undefined) await cp(samples, ownSamples, { recursive: true });
   await prepare?.({ stateDir });
 
-  const script = [
-    '--conditions=warren-source',
-    '--disable-warning=ExperimentalWarning',
-    'scripts/start.ts',
-    ...args,
-  ];
   const [command, commandArgs] =
-    how === 'npm' ? ['npm', ['start', '--', ...args]] : [process.execPath, script];
+    how === 'npm' ? ['npm', ['start', '--', ...args]] : [process.execPath, startScript(args)];
   const environment = {
     RABBITMQ_URL: broker.amqpUrl,
     RABBITMQ_MANAGEMENT_URL: broker.managementUrl,
@@ -109,6 +103,11 @@ export async function startRun({ how, args = [], prepare, folder }: StartRunOpti
     left,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** The arguments to Node. */
+export function startScript(args: readonly string[] = []): string[] {
+  return ['--conditions=warren-source', '--disable-warning=ExperimentalWarning', 'scripts/start.ts', ...args];
 }
 
 /** Processes that were started with this in their environment. */
