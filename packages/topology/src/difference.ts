@@ -82,16 +82,23 @@ function exchangeConflicts(wanted: Exchange, found: FoundExchange | undefined): 
   return found.internal ? is('internal, so that nobody can publish to it') : [];
 }
 
-function queueDifferences(wanted: Queue, found: FoundQueue | undefined): string[] {
-  if (found === undefined) return [];
-  const { name } = wanted;
+/** What is other about a queue than it should be, and cannot be changed in place: one entry a property. */
+export interface QueueChange {
+  /** `type`, `durable`, `autoDelete` or the name of an argument. */
+  property: string;
+  from: string;
+  to: string;
+}
+
+export function queueChanges(wanted: Queue, found: FoundQueue): QueueChange[] {
   const type = wanted.arguments['x-queue-type'];
   if (typeof type === 'string' && found.type !== type)
-    return [`queue ${name} is of type ${found.type} and should be ${type}`];
-  const differences: string[] = [];
-  if (found.durable !== wanted.durable) differences.push(`queue ${name} is not durable`);
-  if (found.autoDelete !== wanted.autoDelete)
-    differences.push(`queue ${name} is deleted with its last consumer`);
+    return [{ property: 'type', from: found.type, to: type }];
+  const changes: QueueChange[] = [];
+  for (const property of ['durable', 'autoDelete'] as const) {
+    if (found[property] !== wanted[property])
+      changes.push({ property, from: String(found[property]), to: String(wanted[property]) });
+  }
   const keys = new Set([...Object.keys(wanted.arguments), ...Object.keys(found.arguments)]);
   // The type was compared: a virtual host with a default type does not put it among the arguments.
   keys.delete('x-queue-type');
@@ -99,9 +106,20 @@ function queueDifferences(wanted: Queue, found: FoundQueue | undefined): string[
     const is = found.arguments[key];
     const should = wanted.arguments[key];
     if (canonicalOf(is) !== canonicalOf(should))
-      differences.push(`queue ${name} has ${key} ${shown(is)} and should have ${shown(should)}`);
+      changes.push({ property: key, from: shown(is), to: shown(should) });
   }
-  return differences;
+  return changes;
+}
+
+function queueDifferences(wanted: Queue, found: FoundQueue | undefined): string[] {
+  if (found === undefined) return [];
+  const { name } = wanted;
+  return queueChanges(wanted, found).map(({ property, from, to }) => {
+    if (property === 'type') return `queue ${name} is of type ${from} and should be ${to}`;
+    if (property === 'durable') return `queue ${name} is not durable`;
+    if (property === 'autoDelete') return `queue ${name} is deleted with its last consumer`;
+    return `queue ${name} has ${property} ${from} and should have ${to}`;
+  });
 }
 
 function canonicalOf(value: unknown): string {
@@ -155,7 +173,13 @@ function unwantedBindings(
 }
 
 /** Without what the broker adds, such as the key by which it names a binding. */
-function plain({ source, destination, destinationType, routingKey, arguments: args }: Binding): Binding {
+export function plain({
+  source,
+  destination,
+  destinationType,
+  routingKey,
+  arguments: args,
+}: Binding): Binding {
   return { source, destination, destinationType, routingKey, arguments: args };
 }
 

@@ -24,6 +24,7 @@ export * from './consumer.ts';
 export * from './difference.ts';
 export * from './duration.ts';
 export * from './inventory.ts';
+export * from './migration.ts';
 export * from './names.ts';
 export * from './objects.ts';
 export * from './policies.ts';

@@ -9,6 +9,8 @@ export interface Inventory {
   queues: ReadonlyMap<string, FoundQueue>;
   /** By the queue that is bound. */
   bindings: ReadonlyMap<string, readonly Binding[]>;
+  /** By the exchange that is bound. */
+  exchangeBindings: ReadonlyMap<string, readonly Binding[]>;
   /** By the queue that their messages go back to. */
   waitQueues: ReadonlyMap<string, readonly FoundQueue[]>;
   policies: readonly Policy[];
@@ -17,9 +19,9 @@ export interface Inventory {
 
 export function inventoryOf({ exchanges, queues, bindings, policies }: Found): Inventory {
   const byQueue = new Map<string, Binding[]>();
-  for (const binding of bindings) {
-    if (binding.destinationType === 'queue') append(byQueue, binding.destination, binding);
-  }
+  const byExchange = new Map<string, Binding[]>();
+  for (const binding of bindings)
+    append(binding.destinationType === 'queue' ? byQueue : byExchange, binding.destination, binding);
   const waitQueues = new Map<string, FoundQueue[]>();
   for (const queue of queues) {
     const of = queueOfWaitQueue(queue.name);
@@ -29,6 +31,7 @@ export function inventoryOf({ exchanges, queues, bindings, policies }: Found): I
     exchanges: new Map(exchanges.map((exchange) => [exchange.name, exchange])),
     queues: new Map(queues.map((queue) => [queue.name, queue])),
     bindings: byQueue,
+    exchangeBindings: byExchange,
     waitQueues,
     policies,
     policyIndex: policyIndexOf(policies),

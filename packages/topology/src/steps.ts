@@ -5,6 +5,8 @@ export type PolicyStep = { step: 'putPolicy'; policy: Policy } | { step: 'delete
 
 export type ObjectStep =
   | { step: 'declareExchange'; exchange: Exchange }
+  /** With every binding of it. */
+  | { step: 'deleteExchange'; exchange: string }
   | { step: 'declareQueue'; queue: Queue }
   | { step: 'bind'; binding: Binding }
   | { step: 'unbind'; binding: Binding }
@@ -18,6 +20,8 @@ export function labelsOf({ step }: Step): { action: string; kind: string } {
   switch (step) {
     case 'declareExchange':
       return { action: 'declare', kind: 'exchange' };
+    case 'deleteExchange':
+      return { action: 'delete', kind: 'exchange' };
     case 'declareQueue':
       return { action: 'declare', kind: 'queue' };
     case 'bind':
@@ -38,6 +42,8 @@ export function describeStep(step: Step): string {
   switch (step.step) {
     case 'declareExchange':
       return `declare exchange ${step.exchange.name}`;
+    case 'deleteExchange':
+      return `delete exchange ${step.exchange}`;
     case 'declareQueue':
       return `declare queue ${step.queue.name}`;
     case 'bind':
@@ -58,6 +64,8 @@ export function describeDifference(step: Step): string {
   switch (step.step) {
     case 'declareExchange':
       return `exchange ${step.exchange.name} is missing`;
+    case 'deleteExchange':
+      return `exchange ${step.exchange} is not needed`;
     case 'declareQueue':
       return `queue ${step.queue.name} is missing`;
     case 'bind':

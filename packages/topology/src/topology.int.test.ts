@@ -69,6 +69,8 @@ class Bench implements AsyncDisposable {
     switch (step.step) {
       case 'declareExchange':
         return this.client.declareExchange(step.exchange);
+      case 'deleteExchange':
+        return this.client.deleteExchange(step.exchange);
       case 'declareQueue':
         return this.client.declareQueue(step.queue);
       case 'bind':

@@ -26,6 +26,15 @@ export function apply(broker: ModelBroker, step: Step): ModelBroker {
       if (there.type !== exchange.type) throw new Error(`406: exchange ${exchange.name}`);
       return broker;
     }
+    case 'deleteExchange':
+      return {
+        ...broker,
+        exchanges: broker.exchanges.filter(({ name }) => name !== step.exchange),
+        bindings: broker.bindings.filter(
+          ({ source, destination, destinationType }) =>
+            source !== step.exchange && (destinationType !== 'exchange' || destination !== step.exchange),
+        ),
+      };
     case 'declareQueue': {
       const { queue } = step;
       const there = broker.queues.find(({ name }) => name === queue.name);
@@ -41,7 +50,8 @@ export function apply(broker: ModelBroker, step: Step): ModelBroker {
       const { binding } = step;
       if (!broker.exchanges.some(({ name }) => name === binding.source))
         throw new Error(`404: ${binding.source}`);
-      if (!broker.queues.some(({ name }) => name === binding.destination))
+      const destinations = binding.destinationType === 'queue' ? broker.queues : broker.exchanges;
+      if (!destinations.some(({ name }) => name === binding.destination))
         throw new Error(`404: ${binding.destination}`);
       return { ...broker, bindings: [...broker.bindings.filter(differsFrom(binding)), binding] };
     }
