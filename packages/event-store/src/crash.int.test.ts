@@ -119,6 +119,7 @@ describe('a process that is killed', () => {
       onProgress: ({ done }) => places.push(done),
     });
     expect(places[0]).toBeGreaterThan(5);
+    await publishRest(opened); // a relay makes certain of what was appended meanwhile
     expect(await store.projection(orders).count()).toBe(21);
   });
 

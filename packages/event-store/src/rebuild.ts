@@ -7,7 +7,8 @@
  * 3. A commit that was stored later is pending, and a relay marks it only after it has read the registry, applied the
  *    commit to every collection that is named there, and found the registry unchanged. It reads the registry after
  *    the commit, so it finds the new collection (or, after the swap, finds it as the current one).
- * Both ways may meet: documents remember what they have seen.
+ * Both ways may meet: documents remember what they have seen. (What was appended in the last moment before the swap may
+ * show a moment after it: when a relay has got to it.)
  *
  * A rebuild that dies leaves its place in the registry, and a collection that relays keep up to date. The next rebuild
  * drops it and starts over, since the projection's code may be another by now; `resume` says that it is not, and
