@@ -15,6 +15,7 @@
  * | WARREN_HANDLER_TIMEOUT      | HandlerTimeoutError    | reason of a handler's aborted signal    |                          |
  * | WARREN_DELIVERY_LOST        | DeliveryLostError      | reason of a handler's aborted signal    |                          |
  * | WARREN_CONSUMER_STOPPED     | ConsumerStoppedError   | reason of a handler's aborted signal    |                          |
+ * | WARREN_MOVE_FAILED          | MoveFailedError        | some of them; the rest is where it was  | move again               |
  *
  * Connection (BrokerConnectionError) and management API (ManagementError)
  * | code                        | means                                                         | what to do                      |
@@ -136,6 +137,16 @@ export class ConsumerStoppedError extends RabbitError {
 
   constructor() {
     super('WARREN_CONSUMER_STOPPED', 'the consumer stopped before the handler was done');
+  }
+}
+
+/** A run of moving messages from one queue to another came to an early end. */
+export class MoveFailedError extends RabbitError {
+  override readonly name = 'MoveFailedError';
+
+  constructor(from: string, to: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    super('WARREN_MOVE_FAILED', `moving messages from ${from} to ${to} stopped: ${why}`, { cause });
   }
 }
 

@@ -15,6 +15,7 @@ export { headerNames, type Delivery, type MessageProperties, type OutgoingMessag
 export type { ConsumerObserver, Outcome, Settled } from './observer.ts';
 export type { Handler, HandlerContext } from './session.ts';
 export type { ConsumerSettings } from './settings.ts';
+export { moveMessages, type MoveOptions, type Moved } from './mover.ts';
 export { withoutCredentials } from './endpoint.ts';
 export * from './errors.ts';
 export {
