@@ -10,6 +10,7 @@
  * | `WARREN_LOG_CORRUPT` | LogCorruptError | an aggregate's versions have a gap | stop and look: somebody wrote around the store |
  * | `WARREN_STORE_CLOSED` | StoreClosedError | the connection is not open (yet, or any more) | connect first |
  * | `WARREN_PROJECTION_INVALID` | ProjectionInvalidError | a projection's name or document is not allowed | fix the projection |
+ * | `WARREN_PROJECTION_UNKNOWN` | ProjectionUnknownError | another version of the service keeps a projection that this one does not know | wait until the update is over; the other one marks |
  * | `WARREN_REBUILD_SUPERSEDED` | RebuildSupersededError | another process began to rebuild the same projection | let it finish |
  * | `WARREN_INBOX_BUSY` | InboxBusyError | another live process is at this message | try again after the lease |
  *
@@ -67,6 +68,12 @@ export class StoreClosedError extends Error {
 export class ProjectionInvalidError extends Error {
   override readonly name = 'ProjectionInvalidError';
   readonly code = 'WARREN_PROJECTION_INVALID';
+}
+
+/** In a rolling update. Given to `held`, never thrown. */
+export class ProjectionUnknownError extends Error {
+  override readonly name = 'ProjectionUnknownError';
+  readonly code = 'WARREN_PROJECTION_UNKNOWN';
 }
 
 export class RebuildSupersededError extends Error {

@@ -24,6 +24,7 @@ export {
   InboxBusyError,
   LogCorruptError,
   ProjectionInvalidError,
+  ProjectionUnknownError,
   RebuildSupersededError,
   StoreClosedError,
 } from './errors.ts';

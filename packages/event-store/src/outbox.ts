@@ -109,7 +109,7 @@ export function createOutbox(connection: Connection, projector: Projector, clock
       return { count, oldestAgeMs: oldest ? Math.max(0, age(oldest.at)) : 0 };
     },
 
-    sweepLease: createSweepLease(connection),
+    sweepLease: createSweepLease(connection, () => projector.stillThere()),
   };
 }
 
@@ -118,13 +118,15 @@ function pendingAfter(aggregateId: string): mongoose.mongo.Filter<CommitDocument
   return { pending: true, aggregateId: { $gt: aggregateId } };
 }
 
-function createSweepLease(connection: Connection): SweepLease {
+/** `beat` is called as often as the lease is asked for: by every relay, as long as it lives. */
+function createSweepLease(connection: Connection, beat: () => Promise<void>): SweepLease {
   const leases = (): Collection<LeaseDocument> => collectionOf<LeaseDocument>(connection, LEASES);
   /** The beat that was last seen of another holder, and since when by our own monotonic clock. */
   let watched: { holder: string; beat: number; since: number } | undefined;
 
   return {
     async hold(holder, leaseMs) {
+      await beat();
       const found = await leases().findOne({ _id: SWEEP });
       if (!found) {
         await leases().updateOne({ _id: SWEEP }, { $setOnInsert: { holder, beat: 1 } }, { upsert: true });

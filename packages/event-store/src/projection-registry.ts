@@ -1,8 +1,11 @@
 /**
  * Which collection holds a projection, and which one is being built: the collection `projections`.
  *
- *     { _id: 'orders', generation: 2, collection: 'orders.2', complete: true,
+ *     { _id: 'orders', generation: 2, collection: 'orders.2', complete: true, wantedAt,
  *       building?: { generation: 3, collection: 'orders.3', builder, done, after? } }
+ *
+ * `wantedAt` is when a process last said that it keeps the projection, by the database's clock: in a rolling update there
+ * are processes that know a projection and others that do not.
  *
  * A rebuild swaps by changing this one document; nothing is renamed, so there is no moment in which a collection is
  * half there. The collection before stays until the next rebuild, for readers that look a moment late.
@@ -34,13 +37,24 @@ export interface RegistryEntry extends Generation {
   /** False until the projection holds all of the log: it was added to a log that had events already. */
   readonly complete: boolean;
   readonly building?: Build;
+  readonly wantedAt?: Date;
 }
 
+/** How often a process says which projections it keeps, and after how long without it they are nobody's. */
+const WANTED_EVERY_MS = 60_000;
+const WANTED_FOR_MS = 5 * WANTED_EVERY_MS;
+
 const REGISTRY = 'projections';
+/** No projection can be called so. */
+const CLOCK = '$clock';
 
 export interface ProjectionRegistry {
   /** Enters a projection that is not there yet. */
   register(projection: AnyProjection): Promise<RegistryEntry>;
+  /** Says again that this process keeps them; does nothing if it has said so a moment ago. */
+  want(names: readonly string[]): Promise<void>;
+  /** Those of the entries that a process keeps, this one or another. */
+  wanted(entries: readonly RegistryEntry[]): Promise<readonly RegistryEntry[]>;
   /** All entries, as the database has them now. */
   load(): Promise<ReadonlyMap<string, RegistryEntry>>;
   /** They hold all of the log, which is empty. */
@@ -58,6 +72,8 @@ export interface ProjectionRegistry {
 
 export function createProjectionRegistry(connection: Connection): ProjectionRegistry {
   const registry = (): Collection<RegistryEntry> => collectionOf<RegistryEntry>(connection, REGISTRY);
+  /** By our monotonic clock; `register` says it for the first time. */
+  let saidAt = performance.now();
   const indexesOf = ({ indexes = [] }: AnyProjection): Parameters<typeof ensureCollection>[2] => [...indexes];
 
   /** Drops what is left of earlier builds, finished or not. */
@@ -77,9 +93,33 @@ export function createProjectionRegistry(connection: Connection): ProjectionRegi
       } catch (error) {
         if (!isDuplicateKey(error)) throw error;
       }
-      const found = (await registry().findOne({ _id: name })) ?? entry;
+      const stamped = await registry().findOneAndUpdate(
+        { _id: name },
+        { $currentDate: { wantedAt: true } },
+        { returnDocument: 'after' },
+      );
+      const found = stamped ?? entry;
       await ensureCollection(connection, found.collection, indexesOf(projection));
       return found;
+    },
+
+    async want(names) {
+      const now = performance.now();
+      if (now - saidAt < WANTED_EVERY_MS) return;
+      await registry().updateMany({ _id: { $in: [...names] } }, { $currentDate: { wantedAt: true } });
+      saidAt = now;
+    },
+
+    async wanted(entries) {
+      if (entries.length === 0) return [];
+      // Asks the database what time it is by its clock.
+      const clock = await registry().findOneAndUpdate(
+        { _id: CLOCK },
+        { $currentDate: { wantedAt: true } },
+        { upsert: true, returnDocument: 'after' },
+      );
+      const now = clock?.wantedAt?.getTime() ?? 0;
+      return entries.filter(({ wantedAt }) => wantedAt && now - wantedAt.getTime() < WANTED_FOR_MS);
     },
 
     async markComplete(names) {
@@ -87,7 +127,9 @@ export function createProjectionRegistry(connection: Connection): ProjectionRegi
     },
 
     async load() {
-      const entries = await registry().find().toArray();
+      const entries = await registry()
+        .find({ _id: { $ne: CLOCK } })
+        .toArray();
       return new Map(entries.map((entry) => [entry._id, entry]));
     },
 

@@ -6,6 +6,9 @@
  * - When it is behind by more than the commit at hand (another process appended version 3 and died before it projected),
  *   what is missing is read from the log first. So whoever comes last finds nothing to do.
  *
+ * A commit may only be marked when it is in every projection that a live process keeps. In a rolling update that may be
+ * one that this process does not know: then `ensure` reports it as missing, and leaves the commit to one that does.
+ *
  * The relay calls `ensure` before it marks a commit, with a registry that it read after it read the commit; see
  * `rebuild.ts` for why that is enough to lose nothing while a projection is being rebuilt.
  */
@@ -16,6 +19,7 @@ import { upcastEvents } from './commit.ts';
 import type { Commit } from './commit.ts';
 import { collectionOf, isDuplicateKey } from './database.ts';
 import type { Collection } from './database.ts';
+import { ProjectionUnknownError } from './errors.ts';
 import type { Log } from './log.ts';
 import { docOf, nextDocument, seenOf } from './projection.ts';
 import type { AnyProjection, ProjectionDocument } from './projection.ts';
@@ -39,6 +43,8 @@ export interface Projector {
   applyTo(projection: AnyProjection, collection: string, commit: Commit): Promise<void>;
   /** The collection that readers want, at most `REGISTRY_TTL_MS` old. */
   currentCollection(name: string): Promise<Collection<ProjectionDocument>>;
+  /** Says now and then that this process keeps its projections. */
+  stillThere(): Promise<void>;
   /** Forgets what it knows of the registry. */
   refresh(): Promise<ReadonlyMap<string, RegistryEntry>>;
 }
@@ -149,9 +155,25 @@ export function createProjector({
     return failures;
   }
 
+  /** The commits, once for each projection that another process keeps and this one does not know. */
+  async function unknown(
+    registered: ReadonlyMap<string, RegistryEntry>,
+    commits: readonly Commit[],
+  ): Promise<ProjectionFailure[]> {
+    const own = new Set(projections.map(({ name }) => name));
+    const foreign = await registry.wanted([...registered.values()].filter(({ _id }) => !own.has(_id)));
+    return foreign.flatMap(({ _id: projection }) => {
+      const error = new ProjectionUnknownError(
+        `the projection ${projection} is kept by another version of this service, which marks what is published`,
+      );
+      return commits.map((commit) => ({ projection, commit, error }));
+    });
+  }
+
   return {
     refresh,
     applyTo,
+    stillThere: () => registry.want(projections.map(({ name }) => name)),
 
     async applyFresh(commit) {
       if (projections.length === 0) return;
@@ -162,7 +184,7 @@ export function createProjector({
     },
 
     async ensure(commits) {
-      if (projections.length === 0 || commits.length === 0) return [];
+      if (commits.length === 0) return [];
       const done = new Set<string>();
       const failures: ProjectionFailure[] = [];
       // Until no rebuild has begun or ended since: see rebuild.ts.
@@ -173,7 +195,7 @@ export function createProjector({
             .filter((name) => !done.has(name))
             .map((name) => ({ projection, name })),
         );
-        if (open.length === 0) return failures;
+        if (open.length === 0) return [...failures, ...(await unknown(registered, commits))];
         for (const { projection, name } of open) {
           failures.push(...(await ensureIn(projection, name, commits)));
           done.add(name);
