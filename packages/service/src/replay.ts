@@ -11,7 +11,7 @@ import type { Environment } from './settings.ts';
 
 /** How far a replay is. */
 export interface ReplayProgress {
-  /** Events, or commits, as the store counts them. */
+  /** Commits so far; `total` is what the database estimated at the beginning. */
   readonly done: number;
   readonly total: number;
   readonly ratePerSecond: number;
@@ -44,7 +44,7 @@ export async function replayService(
       source: definition.name,
       projections: [...(definition.projections ?? [])],
     });
-    await store.init();
+    await store.init({ signal });
     await rebuildProjections(store, {
       signal,
       onProgress: (progress) => {
