@@ -5,21 +5,14 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { testKubernetes } from '@warren/environment/testing';
 import { createCluster } from './cluster.ts';
 import type { Cluster } from './cluster.ts';
-import { isTrue, setCondition } from './conditions.ts';
-import { createController } from './controller.ts';
-import { addFinalizer, hasFinalizer, removeFinalizer } from './finalizers.ts';
+import { isTrue } from './conditions.ts';
 import { keyOf, resources } from './object.ts';
-import type { KubernetesObject } from './object.ts';
-import { predicates } from './predicates.ts';
-import { createReflector } from './reflector.ts';
 import type { ResourceClient } from './resource-client.ts';
-import { createStatusWriter } from './status-writer.ts';
 import { eventually } from './testing/eventually.ts';
+import { startOperator } from './testing/widget-operator.ts';
+import type { Secret } from './testing/widget-operator.ts';
 import { widgetWorld } from './testing/widgets.ts';
 import type { Widget, WidgetWorld } from './testing/widgets.ts';
-import { watchSource } from './watch-source.ts';
-
-type Secret = KubernetesObject & { type?: string; data?: Record<string, string> };
 
 let world: WidgetWorld;
 let cluster: Cluster;
@@ -67,63 +60,6 @@ async function startProxy() {
   };
 }
 
-/** A whole operator: a finalizer, a status, a Secret that it watches. */
-function startOperator(cluster: Cluster, namespace: string) {
-  const own = cluster.resource<Widget>(world.type);
-  const reflector = createReflector({
-    resource: own,
-    namespace,
-    watchSeconds: [1, 2],
-    backoffMs: { first: 20, most: 200 },
-    indexes: { secret: ({ spec }) => (spec.secret === undefined ? [] : [spec.secret]) },
-  });
-  const secrets = createReflector({
-    resource: cluster.resource<Secret>(resources.secrets),
-    namespace,
-    backoffMs: { first: 20, most: 200 },
-  });
-  const status = createStatusWriter({ resource: own });
-  const tidied: string[] = [];
-  let reconciles = 0;
-  const controller = createController({
-    name: 'widgets',
-    workers: 4,
-    sources: [
-      watchSource(reflector, { predicate: predicates.generationChanged }),
-      watchSource(secrets, { map: ({ object }) => reflector.store.by('secret', object.metadata.name) }),
-    ],
-    reconcile: async (key, { signal }) => {
-      reconciles += 1;
-      const widget = reflector.store.get(key);
-      if (widget === undefined) return;
-      if (widget.metadata.deletionTimestamp !== undefined) {
-        if (hasFinalizer(widget, world.finalizer)) tidied.push(key);
-        await removeFinalizer(own, widget, world.finalizer, { signal });
-        return;
-      }
-      if ((await addFinalizer(own, widget, world.finalizer, { signal })) === undefined) return;
-      const word = secrets.store.get(`${namespace}/${widget.spec.secret ?? ''}`)?.data?.['word'];
-      const observedGeneration = widget.metadata.generation ?? 0;
-      await status.write(
-        widget,
-        (current) => ({
-          seen: widget.spec.size,
-          ...(word === undefined ? {} : { word }),
-          conditions: setCondition(current?.conditions, {
-            type: 'Ready',
-            status: 'True',
-            reason: 'Seen',
-            message: 'Seen.',
-            observedGeneration,
-          }),
-        }),
-        { signal },
-      );
-    },
-  });
-  return { controller, tidied, reflector, reconciles: () => reconciles };
-}
-
 describe('an operator', () => {
   test('makes objects so, keeps them so, and writes nothing when nothing changes, restarts included', async () => {
     await using ns = await world.namespace();
@@ -131,7 +67,7 @@ describe('an operator', () => {
     const create = (name: string) =>
       client.create({ metadata: { namespace: ns.name, name }, spec: { size: 1, secret: 'words' } });
     await Promise.all(names.slice(0, 15).map(create));
-    const first = startOperator(cluster, ns.name);
+    const first = startOperator(world, cluster, ns.name);
     await first.controller.start();
     await Promise.all(names.slice(15).map(create));
     const ready = async (size: number, word?: string) => {
@@ -157,7 +93,7 @@ describe('an operator', () => {
     for (const name of names) first.controller.enqueue(`${ns.name}/${name}`);
     await eventually(() => first.controller.queue.depth === 0);
     expect(await first.controller.stop()).toEqual({ clean: true });
-    const second = startOperator(cluster, ns.name);
+    const second = startOperator(world, cluster, ns.name);
     await second.controller.start();
     await eventually(() => second.reconciles() >= names.length && second.controller.queue.depth === 0);
     await second.controller.queue.idle();
@@ -176,7 +112,7 @@ describe('an operator', () => {
       kubeConfig: world.config(proxy.url),
       fieldManager: 'widget-operator',
     });
-    const operator = startOperator(behind, ns.name);
+    const operator = startOperator(world, behind, ns.name);
     await operator.controller.start();
     const make = (name: string) =>
       client.create({ metadata: { namespace: ns.name, name }, spec: { size: 1 } });
