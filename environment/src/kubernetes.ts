@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { Context } from './debian.ts';
 import { debianBinary } from './debian.ts';
+import type { Contained } from './contained.ts';
 import { EnvironmentError } from './errors.ts';
 import { goBinaries } from './go.ts';
 import { choosePort, freePort } from './ports.ts';
@@ -18,6 +19,12 @@ import type { RunFolder } from './run-folder.ts';
 export interface Kubernetes extends AsyncDisposable {
   /** Path of a kubeconfig of a cluster administrator. */
   kubeconfig: string;
+  /** Ends the API server in order; watches are told. */
+  stop(): Promise<void>;
+  /** SIGKILL to the API server. */
+  kill(): Promise<void>;
+  /** Starts the API server again, on the same port, with what etcd has. Resolves when it is ready. */
+  resume(): Promise<void>;
 }
 
 // As in environment/go/kubernetes/go.mod.
@@ -56,8 +63,10 @@ export async function startKubernetes(folder: RunFolder, context: Context): Prom
     }),
   );
   await etcd.ready(() => accepts(etcdPort), signal);
-  const apiServer = stack.use(
-    await folder.start({
+  let apiServer: Contained | undefined;
+  stack.defer(() => apiServer?.[Symbol.asyncDispose]());
+  const startApiServer = async () => {
+    apiServer = await folder.start({
       name: 'kube-apiserver',
       command: [
         binaries.apiServer,
@@ -74,9 +83,10 @@ export async function startKubernetes(folder: RunFolder, context: Context): Prom
         `--service-account-signing-key-file=${at('service-account.key')}`,
         ...['--service-cluster-ip-range=10.96.0.0/16', '--allow-privileged=true', '--profiling=false'],
       ],
-    }),
-  );
-  await apiServer.ready(() => isReady(at('apiserver.crt'), port, token), signal);
+    });
+    await apiServer.ready(() => isReady(at('apiserver.crt'), port, token), signal);
+  };
+  await startApiServer();
   if (binaries.controllerManager === undefined) {
     report(
       'kubernetes',
@@ -101,7 +111,13 @@ export async function startKubernetes(folder: RunFolder, context: Context): Prom
   }
   report('kubernetes', `ready on port ${port} after ${((performance.now() - started) / 1000).toFixed(1)} s`);
   const owned = stack.move();
-  return { kubeconfig: at('kubeconfig'), [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    kubeconfig: at('kubeconfig'),
+    stop: async () => apiServer?.stop(),
+    kill: async () => apiServer?.kill(),
+    resume: startApiServer,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 const local = (port: number) => `http://127.0.0.1:${port}`;

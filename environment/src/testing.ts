@@ -7,6 +7,7 @@ import { currentEndpoints, readEndpoints, stateDir, type Endpoints } from './end
 import { EnvironmentError } from './errors.ts';
 import { requireDebianRoot } from './debian.ts';
 import { hasDocker, startBrokerContainer } from './docker.ts';
+import { startKubernetes } from './kubernetes.ts';
 import { silent } from './progress.ts';
 import { startPrometheus, type Prometheus } from './prometheus.ts';
 import { RabbitMq, type RestartableBroker } from './rabbitmq.ts';
@@ -121,6 +122,33 @@ export async function dedicatedBroker(): Promise<DedicatedBroker> {
     },
     kill: () => broker.kill(),
     start: () => broker.resume(),
+    [Symbol.asyncDispose]: end,
+  };
+}
+
+export interface DedicatedKubernetes extends AsyncDisposable {
+  kubeconfig: string;
+  /** Ends the API server in order and starts it again, with its data and on the same port. Resolves when it is ready. */
+  restart(): Promise<void>;
+  /** SIGKILL to the API server. Clients see their connections cut. */
+  kill(): Promise<void>;
+  /** Starts it again after `kill`. Resolves when it is ready. */
+  start(): Promise<void>;
+}
+
+/** An API server of its own, to be restarted and killed. Ended on dispose; its data are thrown away. */
+export async function dedicatedKubernetes(): Promise<DedicatedKubernetes> {
+  const { part, end } = await inFolderOfItsOwn('kubernetes', (folder) =>
+    startKubernetes(folder, { report: silent }),
+  );
+  return {
+    kubeconfig: part.kubeconfig,
+    async restart() {
+      await part.stop();
+      await part.resume();
+    },
+    kill: () => part.kill(),
+    start: () => part.resume(),
     [Symbol.asyncDispose]: end,
   };
 }
