@@ -21,6 +21,20 @@ export interface Condition {
   lastTransitionTime: string;
 }
 
+/** While a queue is made anew: see @warren/topology's migration.ts. */
+export interface MigrationStatus {
+  queue: string;
+  /** `x-single-active-consumer none`: what it was, as far as that is known. */
+  from: string;
+  to: string;
+  /** Preparing, Draining, Recreating, Returning, Finishing. */
+  phase: string;
+  /** Messages moved so far; each is moved at most twice. */
+  moved: number;
+  /** Messages that are not yet where they belong. */
+  remaining?: number;
+}
+
 export interface SubscriptionStatus {
   observedGeneration?: number;
   conditions?: Condition[];
@@ -32,6 +46,7 @@ export interface SubscriptionStatus {
   consumers?: number;
   /** The Service Binding specification's reference to the Secret with the consumer's settings. */
   binding?: { name: string };
+  migration?: MigrationStatus;
 }
 
 export interface BrokerSpec {

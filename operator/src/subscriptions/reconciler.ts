@@ -18,13 +18,15 @@ import {
   difference,
   foreignQueues,
 } from '@warren/topology';
-import { namesOf, routingKeysOf, wantedTopology } from '@warren/topology';
+import { namesOf, routingKeysOf, temporaryObjects, wantedTopology } from '@warren/topology';
 import type { Difference, Subscription, WantedTopology } from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker } from '../brokers/registry.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { BindingTakenError } from '../errors.ts';
+import { Migrator } from '../migration/migrator.ts';
+import { beginningOf, endOf, progressOf } from '../migration/progress.ts';
 import type { OperatorMetrics } from '../metrics.ts';
 import { allows } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
@@ -58,6 +60,7 @@ export class SubscriptionReconciler {
   readonly #options: SubscriptionReconcilerOptions;
   readonly #remover: Remover;
   readonly #tidying: Tidying;
+  readonly #migrator = new Migrator();
 
   constructor(options: SubscriptionReconcilerOptions) {
     this.#options = options;
@@ -74,9 +77,11 @@ export class SubscriptionReconciler {
     }
     const broker = resource.spec.brokerRef.name;
     try {
-      if (isDeleting(resource)) return await this.#remover.remove(resource, context);
-      await this.#reconcile(resource, registry.stateOf(broker), context);
-      return {};
+      if (isDeleting(resource))
+        return (
+          (await this.#endMigration(resource, context)) ?? (await this.#remover.remove(resource, context))
+        );
+      return await this.#reconcile(resource, registry.stateOf(broker), context);
     } catch (error) {
       context.signal.throwIfAborted();
       if (concernsBroker(error) && !(await registry.verify(broker))) {
@@ -91,41 +96,42 @@ export class SubscriptionReconciler {
     }
   }
 
-  async #reconcile(resource: SubscriptionResource, broker: BrokerState, context: Context): Promise<void> {
+  async #reconcile(resource: SubscriptionResource, broker: BrokerState, context: Context): Promise<Result> {
     const { name } = resource.spec.brokerRef;
     const known = this.#options.source.brokers.get(name);
     if (known !== undefined && !allows(known, namespaceOf(resource))) {
       const message = `EventBroker "${name}" does not allow the namespace ${namespaceOf(resource)}`;
       await this.#conclude(resource, refused('BrokerNotAllowed', message));
-      return;
+      return {};
     }
     switch (broker.state) {
       case 'unknown':
-        return;
+        return {};
       case 'missing':
         await this.#conclude(resource, refused('BrokerNotFound', broker.message));
-        return;
+        return {};
       case 'down':
         await this.#wait(resource, broker);
-        return;
+        return {};
       case 'up':
-        await this.#sync(resource, broker.connection, context);
+        return await this.#sync(resource, broker.connection, context);
     }
   }
 
-  async #sync(first: SubscriptionResource, connection: BrokerConnection, context: Context): Promise<void> {
+  async #sync(first: SubscriptionResource, connection: BrokerConnection, context: Context): Promise<Result> {
     const { source, metrics, maxAgeMs } = this.#options;
     const wanted = wantedTopology(subscriptionOf(first), connection.capabilities);
     // Whether a queue was there before the claim, no old reading can tell.
     const doubtful = !isClaimed(first) || context.failures > 0;
-    const { found } = await connection.inventory({ maxAgeMs: doubtful ? 0 : maxAgeMs });
+    const reading = await connection.inventory({ maxAgeMs: doubtful ? 0 : maxAgeMs });
+    const { found } = reading;
     const about = { connection, wanted };
     let resource = first;
     if (!isClaimed(resource)) {
       const taken = foreignQueues(wanted, found);
       if (taken.length > 0 && !mayAdopt(resource)) {
         await this.#conclude(resource, { verdict: 'conflict', message: describeTaken(taken) }, about);
-        return;
+        return {};
       }
       resource = await source.addFinalizer(resource);
     }
@@ -134,11 +140,22 @@ export class SubscriptionReconciler {
     const { conflicts, blocked, overridden } = result;
     if (conflicts.length > 0) {
       await this.#conclude(resource, { verdict: 'conflict', message: listed(conflicts) }, about);
-      return;
+      return {};
+    }
+    const migrated = resource.status?.migration;
+    if (this.#migrator.due(wanted, reading, connection) !== undefined) {
+      if (wasInSync(resource) && blocked.length > 0) {
+        metrics.driftFound(connection.name);
+        const { driftPolicy: policy } = resource.spec;
+        await this.#conclude(resource, { verdict: 'drifted', differences: blocked, policy }, about);
+        if (policy === 'Report') return {};
+        resource = source.subscriptions.get(keyOfSubscription(resource)) ?? resource;
+      }
+      return await this.#migrate(resource, about, context);
     }
     if (blocked.length > 0) {
       await this.#conclude(resource, { verdict: 'blocked', differences: blocked }, about);
-      return;
+      return {};
     }
     const differences = differencesIn(result);
     if (differences.length > 0) {
@@ -148,7 +165,7 @@ export class SubscriptionReconciler {
         metrics.driftFound(connection.name);
         const { driftPolicy: policy } = resource.spec;
         await this.#conclude(resource, { verdict: 'drifted', differences, policy }, about);
-        if (policy === 'Report') return;
+        if (policy === 'Report') return {};
         resource = source.subscriptions.get(keyOfSubscription(resource)) ?? resource;
       }
       const done = await this.#apply(result, connection, context);
@@ -156,6 +173,47 @@ export class SubscriptionReconciler {
     }
     const binding = await this.#bind(resource, connection);
     await this.#conclude(resource, { verdict: 'inSync', overridden }, { ...about, binding });
+    if (migrated !== undefined) this.#tell(resource, endOf(migrated));
+    return {};
+  }
+
+  /** One pass of the migration of a queue. */
+  async #migrate(
+    resource: SubscriptionResource,
+    about: { connection: BrokerConnection; wanted: WantedTopology },
+    { signal }: Context,
+  ): Promise<Result> {
+    const { connection, wanted } = about;
+    const binding = isDeleting(resource) ? undefined : await this.#bind(resource, connection);
+    const pass = await this.#migrator.pass(wanted, connection, signal);
+    // Upon a new reading nothing is left of it: everything is compared anew.
+    if (pass === undefined) return { requeueAfterMs: 1 };
+    const migration = progressOf(resource, pass);
+    const story = beginningOf(resource, migration);
+    if (story !== undefined) this.#tell(resource, story);
+    const { failure } = pass;
+    const verdict = {
+      verdict: 'migrating',
+      migration,
+      ...(failure === undefined ? {} : { failure }),
+    } as const;
+    await this.#conclude(resource, verdict, { ...about, ...(binding === undefined ? {} : { binding }) });
+    return { requeueAfterMs: pass.againMs };
+  }
+
+  /** A deletion that keeps messages has them where they belong before; one that does not takes everything along. */
+  async #endMigration(resource: SubscriptionResource, context: Context): Promise<Result | undefined> {
+    const { registry, maxAgeMs } = this.#options;
+    const broker = registry.stateOf(resource.spec.brokerRef.name);
+    if (!isClaimed(resource) || broker.state !== 'up') return undefined;
+    const { connection } = broker;
+    const wanted = wantedTopology(subscriptionOf(resource), connection.capabilities);
+    const { found } = await connection.inventory({ maxAgeMs });
+    if (temporaryObjects(wanted.names, found).length === 0) return undefined;
+    if (resource.spec.deletionPolicy !== 'Delete')
+      return await this.#migrate(resource, { connection, wanted }, context);
+    await this.#migrator.discard(wanted.names, found, connection, context.signal);
+    return undefined;
   }
 
   /** Gives back what was done, in words. */

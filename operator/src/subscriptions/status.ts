@@ -4,7 +4,7 @@
  */
 import { conditionOf, conditionsAfter } from '../conditions.ts';
 import type { Said } from '../conditions.ts';
-import type { SubscriptionResource, SubscriptionStatus } from '../resources.ts';
+import type { MigrationStatus, SubscriptionResource, SubscriptionStatus } from '../resources.ts';
 
 export interface Counts {
   ready: number;
@@ -21,6 +21,8 @@ export type Verdict =
   | { verdict: 'drifted'; differences: readonly string[]; policy: 'Repair' | 'Report' }
   /** An object would have to be made anew, which would lose what is in it. */
   | { verdict: 'blocked'; differences: readonly string[] }
+  /** It is being made anew. Consumers go on meanwhile, but for the moments in which their queue is not there. */
+  | { verdict: 'migrating'; migration: MigrationStatus; failure?: string }
   /** Somebody else's object has a name that is wanted. */
   | { verdict: 'conflict'; message: string }
   /** The broker cannot be used now. */
@@ -72,7 +74,18 @@ export function statusOf(
     ...(messages === undefined ? {} : { messages }),
     ...(consumers === undefined ? {} : { consumers }),
     ...(bound === undefined ? {} : { binding: { name: bound } }),
+    ...migrationStatus(verdict, before?.migration),
   };
+}
+
+/** What only holds a migration up leaves it as it was last seen. */
+function migrationStatus(
+  verdict: Verdict,
+  before: MigrationStatus | undefined,
+): Pick<SubscriptionStatus, 'migration'> {
+  if (verdict.verdict === 'migrating') return { migration: verdict.migration };
+  const isHeldUp = ['waiting', 'failed', 'deleting'].includes(verdict.verdict);
+  return isHeldUp && before !== undefined ? { migration: before } : {};
 }
 
 function topologyConditions(verdict: Verdict, queue: string, takes: string | undefined): Said[] {
@@ -106,6 +119,16 @@ function topologyConditions(verdict: Verdict, queue: string, takes: string | und
       return both(
         { status: 'False', reason: 'MigrationNeeded', message },
         { status: 'False', reason: 'MigrationNeeded', message },
+      );
+    }
+    case 'migrating': {
+      // How far it is, is in status.migration: here it would be written anew with every message.
+      const { from, to } = verdict.migration;
+      const what = `queue ${verdict.migration.queue} is made anew: ${from} becomes ${to}`;
+      const message = verdict.failure === undefined ? what : `${what}; ${verdict.failure}`;
+      return both(
+        { status: 'True', reason: 'Migrating', message },
+        { status: 'False', reason: 'Migrating', message },
       );
     }
     case 'conflict':

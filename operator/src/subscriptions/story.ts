@@ -3,8 +3,8 @@ import { conditionOf } from '../conditions.ts';
 import type { SubscriptionStatus } from '../resources.ts';
 import type { StoryEvent } from '../source.ts';
 
-/** The EventBroker tells of the one, once for all its subscriptions; the end of a deletion tells of the other. */
-const TOLD_ELSEWHERE = new Set(['BrokerUnavailable', 'Deleting']);
+/** The EventBroker tells of the first, once for all its subscriptions; a deletion and a migration tell of their ends. */
+const TOLD_ELSEWHERE = new Set(['BrokerUnavailable', 'Deleting', 'Migrating']);
 
 const ACTIONS: Record<string, string> = { Drifted: 'Compare', MessagesLeft: 'Delete', BindingTaken: 'Bind' };
 

@@ -27,6 +27,8 @@ export interface MoveOptions {
   window?: number;
   /** Before others: the single active consumer of a queue hands over to this one (RabbitMQ 4.0). */
   ahead?: boolean;
+  /** Called once when the queue is empty, while what comes still is moved; the run ends after it. Not when it ends before. */
+  whenEmpty?: () => Promise<void>;
   /** Ends the run early, as `forMs` does. */
   signal?: AbortSignal;
 }
@@ -119,7 +121,11 @@ class Run {
         const quietFor = performance.now() - this.#lastMoved;
         const queue = await this.#ask(() => this.#channel.checkQueue(from));
         // Some are there and none comes: a consumer of somebody else is the active one.
-        if (this.#isQuiet(quietMs) && (queue?.messageCount === 0 || quietFor > quietMs + 1_000)) break;
+        const isEmpty = queue?.messageCount === 0;
+        if (this.#isQuiet(quietMs) && (isEmpty || quietFor > quietMs + 1_000)) {
+          if (isEmpty) await this.#options.whenEmpty?.();
+          break;
+        }
       }
       await sleep(Math.max(1, Math.min(quietMs, 20)), this.#ending.signal);
     }

@@ -128,8 +128,11 @@ function besideOthers(
   const left = new Set([migration.queue, ...differing.map(({ name }) => name)]);
   const queues = wanted.queues.filter(({ name }) => !left.has(name));
   const { memberships, steps } = difference({ ...wanted, queues }, found);
+  // Wait queues that are not needed any more can wait a little longer.
   const others = steps.filter(
-    (step) => (step.step !== 'bind' && step.step !== 'unbind') || !left.has(step.binding.destination),
+    (step) =>
+      step.step !== 'deleteQueue' &&
+      ((step.step !== 'bind' && step.step !== 'unbind') || !left.has(step.binding.destination)),
   );
   // A queue whose own declaration was left out above has no binding yet either.
   const declared = new Set([...found.queues.keys(), ...queues.map(({ name }) => name)]);

@@ -1,0 +1,235 @@
+/**
+ * Carries out the migration of a subscription's queue, one pass a reconcile: read, decide (migrationOf), make the steps that
+ * are due, move messages for a few seconds, and come again.
+ *
+ * What has to be done next is found on the broker; an operator that dies leaves the rest to the next one. Remembered is only
+ * when a queue last moved, so that its counts are of after that: a restart waits anew. In hand is never more than the mover's
+ * window, and few queues are moved at the same time.
+ */
+import { connectBroker, MoveFailedError, moveMessages } from '@warren/rabbitmq';
+import type { BrokerConnection as AmqpConnection, Moved, MoveOptions } from '@warren/rabbitmq';
+import { COUNT_LAG_MS, migrationOf, temporaryNamesOf, temporaryObjects } from '@warren/topology';
+import type { Inventory, Migration, MigrationStep, MoveStep, WantedTopology } from '@warren/topology';
+import type { BrokerConnection } from '../brokers/connection.ts';
+import type { Reading } from '../brokers/mirror.ts';
+
+export interface Pass {
+  migration: Migration;
+  /** Messages that this pass has moved. */
+  moved: number;
+  /** Messages that are not yet where they belong, as they were last counted. Undefined where the broker does not tell. */
+  remaining: number | undefined;
+  /** Why messages do not move, if they do not. */
+  failure?: string;
+  /** When the next pass is worth it: milliseconds. */
+  againMs: number;
+}
+
+export interface MigratorOptions {
+  /** How long one pass moves messages: milliseconds. */
+  moveMs?: number;
+  /** Queues that are moved at the same time. */
+  parallel?: number;
+}
+
+/** Between an empty queue and its counts there is nothing to do. */
+const LOOK_AGAIN_MS = 1_000;
+const AFTER_FAILURE_MS = 2_000;
+/** A queue without a message for so long has nothing on its way: milliseconds. */
+const QUIET_MS = 50;
+/** So many passes wait for a quiet moment of a queue that must keep its order; then for any in which it is empty. */
+const QUIET_PASSES = 5;
+
+export class Migrator {
+  readonly #moveMs: number;
+  readonly #parallel: number;
+  #moving = 0;
+  /** By broker and queue, in milliseconds of `performance.now()`. */
+  readonly #movedAt = new Map<string, number>();
+  /** By broker and queue: passes without a quiet moment. */
+  readonly #restless = new Map<string, number>();
+
+  constructor({ moveMs = 3_000, parallel = 4 }: MigratorOptions = {}) {
+    this.#moveMs = moveMs;
+    this.#parallel = parallel;
+  }
+
+  /** What is to be migrated, as far as this reading tells. */
+  due(wanted: WantedTopology, reading: Reading, connection: BrokerConnection): Migration | undefined {
+    return migrationOf(wanted, reading.found, {
+      capabilities: connection.capabilities,
+      settled: (queue) => reading.readAt >= this.#lastMove(connection, queue) + COUNT_LAG_MS,
+    });
+  }
+
+  /** One pass upon a new reading. Undefined when nothing is left to migrate. */
+  async pass(
+    wanted: WantedTopology,
+    connection: BrokerConnection,
+    signal: AbortSignal,
+  ): Promise<Pass | undefined> {
+    const reading = await connection.inventory({ maxAgeMs: 0 });
+    const migration = this.due(wanted, reading, connection);
+    if (migration === undefined) {
+      this.#forget(wanted, connection);
+      return undefined;
+    }
+    const { queue, memberships, steps } = migration;
+    const counts = countsOf(migration, reading.found);
+    await connection.settle(memberships);
+    let moved = 0;
+    const end = (againMs: number, failure?: string): Pass => ({
+      migration,
+      moved,
+      remaining: sumOf(counts),
+      ...(failure === undefined ? {} : { failure }),
+      againMs,
+    });
+    for (const [index, step] of steps.entries()) {
+      signal.throwIfAborted();
+      if (step.step !== 'move') {
+        if (await this.#apply(step, queue, connection, signal)) continue;
+        return end(LOOK_AGAIN_MS);
+      }
+      if (this.#moving >= this.#parallel) return end(LOOK_AGAIN_MS, 'other queues are being moved');
+      const rest = step.until === 'caughtUp' ? steps.slice(index + 1) : [];
+      const run = await this.#move(step, rest, queue, connection, signal);
+      moved += run.moved;
+      if (run.moved > 0) this.#touch(connection, step.from, step.to, queue);
+      if (run.left !== undefined) counts.set(step.from, run.left);
+      if (run.failure !== undefined) return end(AFTER_FAILURE_MS, run.failure.message);
+      if (!run.empty) return end(run.moved > 0 ? 1 : LOOK_AGAIN_MS);
+      if (rest.length > 0) break;
+    }
+    const worked = moved > 0 || memberships.length > 0 || steps.some(({ step }) => step !== 'move');
+    return end(worked ? 1 : LOOK_AGAIN_MS);
+  }
+
+  /** A deletion that takes everything with it takes the temporary objects too. */
+  async discard(
+    names: WantedTopology['names'],
+    found: Inventory,
+    connection: BrokerConnection,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const steps = temporaryObjects(names, found);
+    for (const step of steps) await connection.apply(step, signal);
+    const left = temporaryQueues(names).filter((queue) => found.policyIndex.byQueue.has(queue));
+    await connection.settle(left.map((queue) => ({ queue, settings: undefined })));
+  }
+
+  /** False when a queue that was to be deleted as empty is not. */
+  async #apply(
+    step: Exclude<MigrationStep, MoveStep>,
+    queue: string,
+    connection: BrokerConnection,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const result = await connection.apply(step, signal);
+    const { arriving } = temporaryNamesOf(queue);
+    // A message may have been routed just before, and not be counted yet.
+    if (step.step === 'unbind' || step.step === 'deleteExchange') this.#touch(connection, queue, arriving);
+    return result !== 'left';
+  }
+
+  async #move(
+    step: MoveStep,
+    rest: readonly MigrationStep[],
+    queue: string,
+    connection: BrokerConnection,
+    signal: AbortSignal,
+  ): Promise<Moved> {
+    const key = keyOf(connection, step.from);
+    const restless = this.#restless.get(key) ?? 0;
+    const reached: { yes: boolean; error?: Error } = { yes: false };
+    this.#moving += 1;
+    try {
+      await using amqp = connectBroker({ url: connection.uri, name: `warren-operator: ${step.from}` });
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#moveMs * 2)]);
+      const run = await moved(amqp, {
+        from: step.from,
+        to: step.to,
+        ahead: step.ahead,
+        forMs: this.#moveMs,
+        quietMs: step.until === 'caughtUp' && restless >= QUIET_PASSES ? 0 : QUIET_MS,
+        signal: limit,
+        whenEmpty: async () => {
+          reached.yes = true;
+          try {
+            for (const each of rest)
+              if (each.step !== 'move') await this.#apply(each, queue, connection, signal);
+          } catch (error) {
+            reached.error = error instanceof Error ? error : new Error(String(error));
+          }
+        },
+      });
+      signal.throwIfAborted();
+      if (reached.error !== undefined) throw reached.error;
+      if (step.until === 'empty') return run;
+      this.#restless.set(key, reached.yes ? 0 : restless + 1);
+      return { ...run, empty: reached.yes };
+    } finally {
+      this.#moving -= 1;
+    }
+  }
+
+  #lastMove(connection: BrokerConnection, queue: string): number {
+    const key = keyOf(connection, queue);
+    // Nobody knows when it was: now.
+    const at = this.#movedAt.get(key) ?? performance.now();
+    this.#movedAt.set(key, at);
+    return at;
+  }
+
+  #touch(connection: BrokerConnection, ...queues: string[]): void {
+    for (const queue of queues) this.#movedAt.set(keyOf(connection, queue), performance.now());
+  }
+
+  #forget({ names }: WantedTopology, connection: BrokerConnection): void {
+    for (const queue of [
+      names.queue,
+      names.deadLetterQueue,
+      ...names.waitQueues,
+      ...temporaryQueues(names),
+    ]) {
+      this.#movedAt.delete(keyOf(connection, queue));
+      this.#restless.delete(keyOf(connection, queue));
+    }
+  }
+}
+
+/** As moveMessages, also where there is no connection in time. */
+async function moved(amqp: AmqpConnection, options: MoveOptions): Promise<Moved> {
+  try {
+    return await moveMessages(amqp, options);
+  } catch (error) {
+    const failure = new MoveFailedError(options.from, options.to, amqp.lastError ?? error);
+    return { moved: 0, empty: false, left: undefined, failure };
+  }
+}
+
+function keyOf({ name }: BrokerConnection, queue: string): string {
+  return `${name} ${queue}`;
+}
+
+function temporaryQueues({ queue, deadLetterQueue }: { queue: string; deadLetterQueue: string }): string[] {
+  return [queue, deadLetterQueue].map(temporaryNamesOf).flatMap(({ arriving, waited }) => [arriving, waited]);
+}
+
+/** The messages that are not yet where they belong, by queue. */
+function countsOf({ queue, changes }: Migration, found: Inventory): Map<string, number | undefined> {
+  const { arriving, waited } = temporaryNamesOf(queue);
+  const queues = [...(changes.length > 0 ? [queue] : []), waited, arriving].filter((name) =>
+    found.queues.has(name),
+  );
+  return new Map(queues.map((name) => [name, found.queues.get(name)?.messages]));
+}
+
+function sumOf(counts: ReadonlyMap<string, number | undefined>): number | undefined {
+  let sum = 0;
+  for (const count of counts.values()) {
+    if (count === undefined) return undefined;
+    sum += count;
+  }
+  return sum;
+}
