@@ -35,7 +35,8 @@ export function startProcess({ main, args = [], env }: TestProcessOptions): Test
   const child = spawn(
     process.execPath,
     ['--conditions=warren-source', '--disable-warning=ExperimentalWarning', main, ...args],
-    { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+    // A quiet one would not tell where it listens; the log is read here and shown to nobody.
+    { env: { ...process.env, ...env, LOG_LEVEL: 'info' }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const log: LogLine[] = [];
   const output: string[] = [];
