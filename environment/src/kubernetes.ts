@@ -19,7 +19,7 @@ import type { RunFolder } from './run-folder.ts';
 export interface Kubernetes extends AsyncDisposable {
   /** Path of a kubeconfig of a cluster administrator. */
   kubeconfig: string;
-  /** Ends the API server in order; watches are told. */
+  /** Ends the API server in order, as far as it does so within 5 s. */
   stop(): Promise<void>;
   /** SIGKILL to the API server. */
   kill(): Promise<void>;
@@ -113,7 +113,8 @@ export async function startKubernetes(folder: RunFolder, context: Context): Prom
   const owned = stack.move();
   return {
     kubeconfig: at('kubeconfig'),
-    stop: async () => apiServer?.stop(),
+    // It would wait for open watches for a minute.
+    stop: async () => apiServer?.stop(5_000),
     kill: async () => apiServer?.kill(),
     resume: startApiServer,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
