@@ -8,7 +8,7 @@ import { parseOptions, type Bench } from './measure.ts';
 
 const all = new Map<string, Bench>();
 for (const file of (await readdir(import.meta.dirname)).sort()) {
-  if (!file.endsWith('.ts') || file === 'run.ts') continue;
+  if (!/^\w.*\.ts$/.test(file) || file === 'run.ts') continue;
   const { benches = {} } = (await import(`./${file}`)) as { benches?: Record<string, Bench> };
   for (const [name, bench] of Object.entries(benches)) all.set(name, bench);
 }
