@@ -1,9 +1,10 @@
 /** `npm run images`: an image for each service and the operator, from the one Dockerfile. See USAGE. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { EnvironmentError, printer } from '@warren/environment';
+import { stringify } from 'yaml';
 import { debianBase } from './images/debian-base.ts';
 import { findEngine } from './images/engine.ts';
 
@@ -13,7 +14,8 @@ const USAGE = `npm run images [-- options] [name ...]: an image for each service
   --registry NAME   in front of their names, such as registry.example/team
   --base debian     the base images are made here from Debian packages, where no image registry is reached (root on Debian)
   --archive FOLDER  also writes each as FOLDER/<name>.tar, for kind load image-archive or ctr images import
-  --push            pushes them
+  --push            pushes them; docker (buildx) adds an SBOM and provenance
+  --values FOLDER   with --push: writes FOLDER/warren.yaml and FOLDER/shop.yaml, the charts' values with the pushed digests
   --engine NAME     docker or buildah (docker where it runs)
   --help
 
@@ -32,6 +34,7 @@ interface Options {
   readonly debian: boolean;
   readonly archive: string | undefined;
   readonly push: boolean;
+  readonly values: string | undefined;
   readonly engine: string | undefined;
 }
 
@@ -55,6 +58,7 @@ function readOptions(args: readonly string[]): Options | undefined {
       base: { type: 'string' },
       archive: { type: 'string' },
       push: { type: 'boolean' },
+      values: { type: 'string' },
       engine: { type: 'string' },
       help: { type: 'boolean' },
     },
@@ -68,6 +72,8 @@ function readOptions(args: readonly string[]): Options | undefined {
     throw new TypeError(
       `--base takes debian, not "${values.base}"; NODE_IMAGE and BASE_IMAGE name any other`,
     );
+  if (values.values !== undefined && values.push !== true)
+    throw new TypeError('--values needs --push: a digest is what a registry knows an image by');
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   return {
     names: positionals.length > 0 ? positionals : known,
@@ -76,6 +82,7 @@ function readOptions(args: readonly string[]): Options | undefined {
     debian: values.base === 'debian',
     archive: values.archive,
     push: values.push === true,
+    values: values.values,
     engine: values.engine,
   };
 }
@@ -97,16 +104,44 @@ async function build(options: Options): Promise<void> {
   };
   const epoch = SOURCE_DATE_EPOCH ?? git('log', '-1', '--format=%ct');
   if (options.archive !== undefined) mkdirSync(options.archive, { recursive: true });
+  const digests = new Map<string, string>();
   for (const name of options.names) {
     const image = `${options.registry}warren/${name}:${options.tag}`;
+    const wanted = { image, epoch, args: { ...args, APP: workspaces().get(name) ?? '' } };
     const started = performance.now();
-    await engine.build({ image, epoch, args: { ...args, APP: workspaces().get(name) ?? '' } });
+    await engine.build(wanted);
     const { megabytes, id } = await engine.describe(image);
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
     report(name, `${image}, ${megabytes} MB, ${id}, ${seconds} s`);
     if (options.archive !== undefined) await engine.archive(image, join(options.archive, `${name}.tar`));
-    if (options.push) report(name, `pushed as ${await engine.push(image)}`);
+    if (!options.push) continue;
+    const digest = await engine.push(wanted);
+    digests.set(name, digest);
+    report(name, `pushed as ${digest}`);
   }
+  if (options.values !== undefined) writeValues(options.values, options.registry, digests);
+}
+
+/** The values of both charts that make them run these very images. */
+export function chartValues(
+  registry: string,
+  digests: ReadonlyMap<string, string>,
+): Record<'warren' | 'shop', object> {
+  const image = (name: string) => ({ image: { digest: digests.get(name) ?? '' } });
+  const services = [...digests.keys()].filter((name) => name !== 'operator');
+  return {
+    warren: { image: { registry: registry.replace(/\/$/, ''), ...image('operator').image } },
+    shop: {
+      service: { image: { registry: registry.replace(/\/$/, '') } },
+      services: Object.fromEntries(services.map((name) => [name, image(name)])),
+    },
+  };
+}
+
+function writeValues(folder: string, registry: string, digests: ReadonlyMap<string, string>): void {
+  mkdirSync(folder, { recursive: true });
+  for (const [chart, values] of Object.entries(chartValues(registry, digests)))
+    writeFileSync(join(folder, `${chart}.yaml`), stringify(values));
 }
 
 if (import.meta.main)

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parseAllDocuments } from 'yaml';
-import { workspaces } from '../scripts/images.ts';
+import { chartValues, workspaces } from '../scripts/images.ts';
 import { chartTools, root, succeed, type Chart, type Tools } from './support/helm.ts';
 import {
   looseEnds,
@@ -215,4 +215,23 @@ describe('skaffold.yaml', () => {
         expect(image).toBe(`built/${owner === 'warren' ? 'operator' : owner}:now`);
     }
   });
+});
+
+test('the values that npm run images writes make the charts run the pushed digests', async () => {
+  const digests = new Map(
+    [...workspaces().keys()].map((name, index) => [name, `sha256:${String(index).repeat(64)}`]),
+  );
+  const values = chartValues('registry.example/team/', digests);
+  const images = new Map<string, string>();
+  for (const chart of ['warren', 'shop'] as const)
+    for (const { owner, pod } of podTemplates(
+      ofKind(await tools.template(chart, values[chart]), 'Deployment'),
+    ))
+      images.set(
+        owner.metadata.name === 'warren' ? 'operator' : owner.metadata.name,
+        pod.spec.containers[0]!.image,
+      );
+  expect(images).toEqual(
+    new Map([...digests].map(([name, digest]) => [name, `registry.example/team/warren/${name}@${digest}`])),
+  );
 });

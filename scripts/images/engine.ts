@@ -1,6 +1,6 @@
 /** What builds images: docker, or buildah, which needs no daemon. */
-import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { debianTool, EnvironmentError, run, succeeds, type Context } from '@warren/environment';
 
@@ -18,8 +18,8 @@ export interface Engine {
   describe(image: string): Promise<{ megabytes: number; id: string }>;
   has(image: string): Promise<boolean>;
   archive(image: string, file: string): Promise<void>;
-  /** Gives back the name with the digest that the registry has it under. */
-  push(image: string): Promise<string>;
+  /** Gives back the digest that the registry has it under: `sha256:…`. Docker adds an SBOM and provenance. */
+  push(build: Build): Promise<string>;
 }
 
 /** The one asked for, else docker where its engine runs, else buildah, which is installed where that can be done. */
@@ -85,15 +85,23 @@ function docker(root: string, { report, signal }: Context): Engine {
     archive: async (image, file) => {
       await call(['save', '--output', file, image], image, `writing ${file}`);
     },
-    push: async (image) => {
-      await call(['push', image], image, 'pushing');
-      return (
+    // Built by BuildKit once more, out of its cache: it makes the attestations, and only an export can set the times of files.
+    push: async ({ image, epoch, args }) => {
+      const given = buildArgs({ ...args, SOURCE_DATE_EPOCH: epoch });
+      const attestations = ['--sbom=true', '--provenance=mode=max'];
+      const output = '--output=type=image,push=true,rewrite-timestamp=true';
+      return withFile(async (file) => {
         await call(
-          ['image', 'inspect', '--format', '{{index .RepoDigests 0}}', image],
+          [
+            ...['buildx', 'build', output, ...attestations, `--metadata-file=${file}`],
+            ...[...given, ...secretArgs(), '--tag', image, '.'],
+          ],
           image,
-          'looking at it',
-        )
-      ).trim();
+          'pushing',
+        );
+        const metadata = JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
+        return metadata['containerimage.digest'] ?? '';
+      });
     },
   };
 }
@@ -129,9 +137,20 @@ function buildah(root: string, { report, signal }: Context): Engine {
         image.includes('.') && image.indexOf('.') < image.indexOf('/') ? image : `docker.io/${image}`;
       await call(['push', '--quiet', image, `docker-archive:${file}:${named}`], image, `writing ${file}`);
     },
-    push: async (image) => {
-      await call(['push', '--quiet', image], image, 'pushing');
-      return image;
-    },
+    push: ({ image }) =>
+      withFile(async (file) => {
+        await call(['push', '--quiet', `--digestfile=${file}`, image], image, 'pushing');
+        return readFileSync(file, 'utf8').trim();
+      }),
   };
+}
+
+/** With a file of its own for a command to write into. */
+async function withFile<T>(use: (file: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'warren-image-'));
+  try {
+    return await use(join(folder, 'result'));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

@@ -53,6 +53,7 @@ export interface Tools {
   /** Asks the API server whether it would take these. Gives back its warnings; rejects when it would not. */
   dryRun(manifests: readonly Manifest[]): Promise<string>;
   kubeconfig: string;
+  helmPath: string;
 }
 
 /** Helm is built from its Go module once a machine: a minute on two cores. */
@@ -82,6 +83,7 @@ export async function chartTools(): Promise<Tools> {
     helm,
     kubectl,
     kubeconfig,
+    helmPath: join(folder, 'helm'),
     async template(chart, values = {}, { namespace = 'shop', release = chart } = {}) {
       const { code, stdout, stderr } = await helm(
         ['template', release, charts[chart], '--namespace', namespace, '--kube-version', '1.36.0'],

@@ -1,0 +1,188 @@
+/** `npm run deploy`: brings a cluster to these charts and images, tries the shop, and rolls back what does not hold. See USAGE. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
+import { printer } from '@warren/environment';
+import { accept } from './deploy/acceptance.ts';
+import { forward } from './deploy/forward.ts';
+
+const USAGE = `npm run deploy [-- options]: the operator and the shop in the cluster that kubectl points to
+
+  --values FOLDER             warren.yaml and shop.yaml in it are given to the charts, as npm run images --values writes them
+  --operator-namespace NAME   (warren-system)
+  --shop-namespace NAME       (shop)
+  --timeout DURATION          for each step of helm (10m)
+  --orders N                  placed to try the shop; 0 places none (50)
+  --help
+
+CRDs first, then the operator, then the shop; then helm test, then orders all at once, each of which must end once. When
+something fails, both releases are rolled back to the revision that they had, or removed where they had none, and the exit
+code is 1.
+
+  HELM, KUBECTL   the binaries, where they are not in PATH
+`;
+
+interface Release {
+  readonly name: 'warren' | 'shop';
+  readonly namespace: string;
+  readonly args: readonly string[];
+}
+
+const root = join(import.meta.dirname, '..');
+const kubectl = process.env['KUBECTL'] ?? 'kubectl';
+const helm = process.env['HELM'] ?? 'helm';
+const report = printer(process.stdout);
+const run = promisify(execFile);
+
+/** Gives back stdout; rejects with what the command wrote to stderr. */
+async function call(command: string, args: readonly string[]): Promise<string> {
+  try {
+    return (await run(command, args, { cwd: root, maxBuffer: 64 * 1024 * 1024 })).stdout;
+  } catch (error) {
+    const { stderr, stdout } = error as { stderr?: string; stdout?: string };
+    if (stderr === undefined) throw error;
+    const said = `${stdout ?? ''}\n${stderr}`
+      .split('\n')
+      .filter((line) => line.trim() !== '' && !line.includes('found symbolic link'))
+      .slice(-15)
+      .join('\n');
+    throw new Error(`${command} ${args.slice(0, 2).join(' ')}: ${said}`, { cause: error });
+  }
+}
+
+interface Revisions {
+  /** The newest one, whatever became of it; 0 where there is none. */
+  readonly newest: number;
+  /** The newest one that ran; undefined where none ever did. */
+  readonly good: number | undefined;
+}
+
+async function revisionsOf({ name, namespace }: Release): Promise<Revisions> {
+  const list = ['list', '--all', '--namespace', namespace, '--filter', `^${name}$`, '--output', 'json'];
+  if ((JSON.parse(await call(helm, list)) as unknown[]).length === 0) return { newest: 0, good: undefined };
+  const history = JSON.parse(
+    await call(helm, ['history', name, '--namespace', namespace, '--output', 'json']),
+  ) as { revision: number; status: string }[];
+  const newest = (status: string) =>
+    history
+      .filter((one) => one.status === status)
+      .map(({ revision }) => revision)
+      .at(-1);
+  return {
+    newest: Math.max(...history.map(({ revision }) => revision)),
+    good: newest('deployed') ?? newest('superseded'),
+  };
+}
+
+async function upgrade(release: Release, timeout: string): Promise<void> {
+  const { name, namespace, args } = release;
+  report(name, `upgrading in ${namespace}`);
+  const flags = ['--install', '--wait', '--timeout', timeout];
+  await call(helm, ['upgrade', name, `charts/${name}`, '--namespace', namespace, ...flags, ...args]);
+  report(name, `revision ${(await revisionsOf(release)).newest} runs`);
+}
+
+async function rollBack(
+  { name, namespace }: Release,
+  before: number | undefined,
+  timeout: string,
+): Promise<void> {
+  try {
+    if (before === undefined)
+      await call(helm, ['uninstall', name, '--namespace', namespace, '--ignore-not-found']);
+    else
+      await call(helm, [
+        'rollback',
+        name,
+        String(before),
+        '--namespace',
+        namespace,
+        '--wait',
+        '--timeout',
+        timeout,
+      ]);
+    report(
+      name,
+      before === undefined ? 'removed: there was none before' : `rolled back to revision ${before}`,
+    );
+  } catch (error) {
+    report(name, `rolled back, and not well: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function deploy(releases: readonly [Release, Release], timeout: string, orders: number): Promise<void> {
+  const [, shop] = releases;
+  // Helm never changes a CRD that is there. They only ever grow, so a rollback leaves them.
+  await call(kubectl, ['apply', '--server-side', '--force-conflicts', '--filename=charts/warren/crds']);
+  // The operator's rights are in the shop's namespace: it must be there before either chart.
+  for (const { namespace } of releases)
+    await call(kubectl, ['get', 'namespace', namespace]).catch(() =>
+      call(kubectl, ['create', 'namespace', namespace]),
+    );
+  const before = await Promise.all(releases.map(revisionsOf));
+  try {
+    for (const release of releases) await upgrade(release, timeout);
+    await call(helm, ['test', shop.name, '--namespace', shop.namespace, '--timeout', timeout]);
+    report('shop', 'helm test passed');
+    if (orders === 0) return;
+    await using forwards = await forward(kubectl, shop.namespace, ['user', 'order', 'loyalty', 'event-log']);
+    report('shop', await accept({ urls: forwards.urls, orders, withinMs: 120_000 }));
+  } catch (error) {
+    report('deploy', `failed: ${error instanceof Error ? error.message : String(error)}`);
+    // Last in, first out; what has not been touched is not touched now.
+    for (const [index, release] of [...releases.entries()].reverse()) {
+      const was = before[index];
+      if (was !== undefined && (await revisionsOf(release)).newest !== was.newest)
+        await rollBack(release, was.good, timeout);
+    }
+    process.exitCode = 1;
+  }
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      values: { type: 'string' },
+      'operator-namespace': { type: 'string', default: 'warren-system' },
+      'shop-namespace': { type: 'string', default: 'shop' },
+      timeout: { type: 'string', default: '10m' },
+      orders: { type: 'string', default: '50' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help === true) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  const orders = Number(values.orders);
+  if (!Number.isInteger(orders) || orders < 0)
+    throw new TypeError(`--orders takes a whole number, not "${values.orders}"`);
+  const shop = values['shop-namespace'];
+  const given = (name: string): string[] => {
+    if (values.values === undefined) return [];
+    const file = join(values.values, `${name}.yaml`);
+    if (!existsSync(file)) throw new TypeError(`--values ${values.values}: there is no ${name}.yaml in it`);
+    return ['--values', file];
+  };
+  await deploy(
+    [
+      {
+        name: 'warren',
+        namespace: values['operator-namespace'],
+        args: ['--set', `scope.namespace=${shop}`, ...given('warren')],
+      },
+      { name: 'shop', namespace: shop, args: given('shop') },
+    ],
+    values.timeout,
+    orders,
+  );
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`deploy: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = error instanceof TypeError ? 2 : 1;
+}
