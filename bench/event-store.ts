@@ -216,10 +216,10 @@ async function* run(options: Options): AsyncGenerator<Record<string, unknown>> {
     yield { part: 'append, 16 at once', ...(await append(db, plain, appends, 16, limits)) };
     yield { part: 'read, 1 event a commit', ...(await read(db, plain, 1, limits)) };
     yield { part: 'read, 10 events a commit', ...(await read(db, plain, 10, limits)) };
-    await refill(db, plain, numberOption(options, 'replayed', 10_000));
-    yield { part: 'replay', ...(await replay(db, await open([orders]), limits)) };
     await refill(db, plain, numberOption(options, 'relayed', 2000));
     yield { part: 'relay', ...(await relay(db, plain, limits)) };
+    await refill(db, plain, numberOption(options, 'replayed', 10_000));
+    yield { part: 'replay', ...(await replay(db, await open([orders]), limits)) };
   } finally {
     await connection.close();
   }
