@@ -71,7 +71,11 @@ function docker(root: string, { report, signal }: Context): Engine {
     name: 'docker',
     build: async ({ image, epoch, args }) => {
       const given = buildArgs({ ...args, SOURCE_DATE_EPOCH: epoch });
-      await call(['buildx', 'build', '--load', ...given, ...secretArgs(), '--tag', image, '.'], image, 'building');
+      await call(
+        ['buildx', 'build', '--load', ...given, ...secretArgs(), '--tag', image, '.'],
+        image,
+        'building',
+      );
     },
     describe: async (image) => {
       const [size = '0', id = ''] = (
