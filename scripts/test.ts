@@ -3,10 +3,10 @@
  * these tests. Ends with the line `N passed, N failed`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { printer, startEnvironment, type Environment } from '@warren/environment';
+import { printer, RunFolder, startEnvironment, stateDir, type Environment } from '@warren/environment';
 
 const root = join(import.meta.dirname, '..');
 const jest = [
@@ -17,7 +17,7 @@ const jestBin = join(root, 'node_modules/jest/bin/jest.js');
 const wanted = process.argv.slice(2);
 const report = printer(process.stdout);
 const stop = new AbortController();
-const folder = mkdtempSync(join(tmpdir(), 'warren-test-'));
+const folder = new RunFolder(stateDir(), false, 'test');
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const broken: string[] = [];
 
@@ -49,7 +49,7 @@ try {
 } catch (error) {
   broken.push(error instanceof Error ? error.message : String(error));
 } finally {
-  rmSync(folder, { recursive: true, force: true });
+  await folder[Symbol.asyncDispose]();
 }
 
 for (const what of broken) report('test', `failed: ${what}`);
@@ -79,7 +79,7 @@ async function check(what: string, args: string[]): Promise<void> {
 
 /** Runs the projects' tests and adds up what jest counted. */
 async function runJest(what: string, projects: string[], options: string[], env: object): Promise<void> {
-  const outputFile = join(folder, `${projects.join('-')}.json`);
+  const outputFile = join(folder.path, `${projects.join('-')}.json`);
   report('test', what);
   const args = [
     ...jest,

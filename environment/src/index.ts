@@ -11,6 +11,7 @@ export { debianTool, type Context } from './debian.ts';
 export { goBinaries, type GoBinary } from './go.ts';
 export { choosePort } from './ports.ts';
 export { printer, silent, type Report } from './progress.ts';
+export { RunFolder } from './run-folder.ts';
 export { end as endNow, type ProcessId } from './process-id.ts';
 
 /** Ends what killed runs in the default state folder have left running, and removes their folders. */
