@@ -22,7 +22,7 @@ export interface Binding {
 
 const text = z.string().trim().min(1, 'is empty');
 const count = z.coerce.number().int().min(1).max(65_535);
-const waits = z.array(z.object({ queue: z.string().min(1), delayMs: z.number().int().min(0) })).min(1);
+const waits = z.array(z.object({ queue: z.string().min(1), delayMs: z.number().int().min(0) }));
 
 const entries = z.object({
   type: z.literal('rabbitmq', 'must be rabbitmq'),

@@ -55,10 +55,12 @@ describe('the payment service', () => {
     );
     await eventually(() => ground.spy.events('PaymentApproved').length === 2);
     await eventually(async () => (await subscription.depth()) === 0);
-    expect(ground.spy.events('PaymentApproved').map(({ data }) => data)).toMatchObject([
-      { orderId: 'o1' },
-      { orderId: 'o2' },
-    ]);
+    expect(
+      ground.spy
+        .events('PaymentApproved')
+        .map(({ aggregateId }) => aggregateId)
+        .sort(),
+    ).toEqual(['payment-o1', 'payment-o2']);
   });
 
   test('takes an order in version 1 of its event, which had no currency', async () => {
