@@ -22,10 +22,10 @@ export interface Catalogue {
   types(): readonly EventType[];
   get(type: string): EventType | undefined;
   /**
-   * The event, if its data keeps the schema of its own `schemaVersion`.
+   * The event, or as much of one as has data, if the data keeps the schema of its `schemaVersion`.
    * @throws {ContractError} `WARREN_CONTRACT_VIOLATION` with the fields, or `WARREN_UNKNOWN_EVENT`.
    */
-  validate(event: Event): Event;
+  validate<E extends Pick<Event, 'type' | 'schemaVersion' | 'data'>>(event: E): E;
   /**
    * The event with its data lifted to the newest `schemaVersion`; the same object when it is there already.
    * @throws {ContractError} `WARREN_UNKNOWN_EVENT`, or `WARREN_CONTRACT_VIOLATION` when an upcaster fails on its data.
@@ -46,7 +46,7 @@ export function createCatalogue(types: readonly AnyEventType[]): Catalogue {
     byName.set(type.type, type as EventType);
   }
   const sorted = [...byName.values()].sort((a, b) => (a.type < b.type ? -1 : 1));
-  const known = (event: Event): [EventType, EventVersion] => {
+  const known = (event: Pick<Event, 'type' | 'schemaVersion'>): [EventType, EventVersion] => {
     const type = byName.get(event.type);
     if (!type) {
       throw new ContractError(

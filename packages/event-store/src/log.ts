@@ -33,6 +33,7 @@ import {
   ConcurrencyError,
   LogCorruptError,
 } from './errors.ts';
+import { plainJson } from './plain-json.ts';
 
 export const COMMITS = 'commits';
 
@@ -101,8 +102,7 @@ export function createLog({ connection, catalogue, source, captureTrace, clock }
     const patience = createPatience();
     for (;;) {
       try {
-        // A copy, because the driver may write into what it is given, and this loop gives it again.
-        await commits().insertOne({ ...document });
+        await commits().insertOne(document);
         return;
       } catch (error) {
         if (isDuplicateKey(error)) {
@@ -164,7 +164,7 @@ export function createLog({ connection, catalogue, source, captureTrace, clock }
           id: randomUUID(),
           type,
           schemaVersion: schemaVersion ?? catalogue.get(type)?.newest ?? 1,
-          data: plainJson(type, data),
+          data: jsonOf(type, data),
         })),
         correlationId: options.correlationId,
         ...(options.causationId !== undefined && { causationId: options.causationId }),
@@ -172,8 +172,7 @@ export function createLog({ connection, catalogue, source, captureTrace, clock }
         ...(Object.keys(trace).length > 0 && { trace }),
         pending: true,
       };
-      const commit = toCommit(document);
-      for (const event of commit.events) catalogue.validate(event);
+      for (const event of document.events) catalogue.validate(event);
 
       if (expectedVersion > 0 && !headIsKnown && ends.get(aggregateId) !== expectedVersion) {
         const head = await retrying(() =>
@@ -182,8 +181,8 @@ export function createLog({ connection, catalogue, source, captureTrace, clock }
         if (!head) throw await retrying(() => conflict(document));
       }
       await insert(document);
-      ends.set(aggregateId, commit.to);
-      return commit;
+      ends.set(aggregateId, document.to);
+      return toCommit(document);
     },
 
     async read(aggregateId, { from = 1, to } = {}) {
@@ -299,10 +298,9 @@ function checkId(name: string, value: string): void {
   }
 }
 
-/** What JSON makes of the data: no dates, no undefined, nothing that the wire or another database would change. */
-function plainJson(type: string, data: unknown): unknown {
+function jsonOf(type: string, data: unknown): unknown {
   try {
-    return JSON.parse(JSON.stringify(data)) as unknown;
+    return plainJson(data);
   } catch (error) {
     throw new AppendInvalidError(`the data of ${type} cannot be written as JSON`, { cause: error });
   }
