@@ -163,6 +163,7 @@ describe('the operator', () => {
     await using broker = await testBroker();
     await using _release = await installed('warren', 'warren', home, values(scope));
     await using _secret = await brokerSecret(broker);
+    await using foreign = await foreignBroker();
     await using process = await operatorProcess(scope);
     const name = 'rights';
     await kubectl(
@@ -202,6 +203,8 @@ describe('the operator', () => {
     // Without its finalizer taken off by the operator it would stay.
     await kubectl(['delete', 'esub', name, '--namespace', shop, '--timeout=30s']);
     expect(process.refused()).toEqual([]);
+    // Another operator's: ours has no right to its Secret, and must not say that it is broken.
+    expect(await foreign.status()).toBe('');
   }, 120_000);
 });
 
@@ -217,6 +220,20 @@ async function brokerSecret(broker: { amqpUrl: string; managementUrl: string }):
   return {
     [Symbol.asyncDispose]: async () => {
       await kubectl(['delete', 'secret', 'rabbitmq', '--namespace', home]);
+    },
+  };
+}
+
+/** A broker for another namespace, which the operator's own rights do not reach. */
+async function foreignBroker(): Promise<AsyncDisposable & { status(): Promise<string> }> {
+  const name = `${unique}-foreign`;
+  const spec = { secretRef: { namespace: elsewhere, name: 'rabbitmq' }, allowedNamespaces: [elsewhere] };
+  const broker = { apiVersion: 'warren.events/v1alpha1', kind: 'EventBroker', metadata: { name }, spec };
+  await kubectl(['create', '--filename=-'], stringify(broker));
+  return {
+    status: () => kubectl(['get', 'eventbroker', name, '-o', 'jsonpath={.status}']),
+    [Symbol.asyncDispose]: async () => {
+      await kubectl(['delete', 'eventbroker', name]);
     },
   };
 }
