@@ -39,6 +39,9 @@ describe('a binding', () => {
     expect(() => parseBinding('loyalty', { ...ladder, 'retry-waits': 'soon' })).toThrow(
       /retry-waits: must be/,
     );
+    // A subscription with one attempt waits for nothing.
+    const once = parseBinding('loyalty', { ...ladder, attempts: '1', 'retry-waits': '[]' });
+    expect(once.settings.retry).toEqual({ mode: 'ladder', waits: [] });
   });
 
   test('has another fingerprint when anything changes, and no value in it', () => {

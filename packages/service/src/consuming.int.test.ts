@@ -7,6 +7,7 @@ import { defineService } from './definition.ts';
 import { on } from './handlers.ts';
 import type { HandlerContext } from './handlers.ts';
 import { asEvent, ask, openWorkbench } from './testing/index.ts';
+import { tcpProxy } from '../../rabbitmq/src/testing/tcp-proxy.ts';
 
 const bench = async () =>
   openWorkbench({
@@ -238,4 +239,33 @@ describe('a service that consumes', () => {
     expect(keys).toHaveLength(2);
     expect(new Set(keys).size).toBe(1);
   });
+
+  test('takes nothing while its database is away: the messages wait in their queue, and no attempt is spent', async () => {
+    await using ground = await bench();
+    const mongodbUrl = ground.env['MONGODB_URL'] ?? '';
+    await using proxy = await tcpProxy(mongodbUrl);
+    const subscription = await ground.subscribe('points', ['order.completed'], { attempts: 2, prefetch: 3 });
+    const running = await ground.start(earning, {
+      MONGODB_URL: proxy.through(mongodbUrl),
+      HANDLER_TIMEOUT_MS: '20000',
+    });
+    await subscription.publish(order('before'));
+    await eventually(() => ground.spy.events('PointsEarned').length === 1);
+    await proxy.down();
+    await subscription.publish(...Array.from({ length: 10 }, (_, index) => order(`o${index}`)));
+    await eventually(async () =>
+      (await ask(`${running.url}/readyz`)).text.includes('It pauses while the database is away.'),
+    );
+    await eventually(async () => (await subscription.depth()) === 10);
+    await proxy.restore();
+    await eventually(() => ground.spy.events('PointsEarned').length === 11, { timeoutMs: 40_000 });
+    await eventually(async () => (await ask(`${running.url}/readyz`)).status === 200);
+    expect(
+      await metric(running.url, 'warren_events_consumed_total', { outcome: 'postponed' }),
+    ).toBeGreaterThan(0);
+    expect(
+      await metric(running.url, 'warren_consumer_retries_total', { subscription: 'points' }),
+    ).toBeUndefined();
+    expect(await subscription.deadLetter()).toBeUndefined();
+  }, 90_000);
 });

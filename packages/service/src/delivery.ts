@@ -9,6 +9,7 @@
  * | its effect is there already | duplicate | acked |
  * | nobody here handles this type | ignored | acked |
  * | not an event, or against its contract, or refused by the domain | rejected | failed_events at once, with the reason |
+ * | the database is away | postponed | given back at no attempt; the subscription pauses (subscription.ts) |
  * | anything else | failed | tried again, at last failed_events |
  */
 import { decodeEvent, routingKeyOf } from '@warren/contracts';
@@ -19,6 +20,7 @@ import type { Handler } from './handlers.ts';
 import type { Logger } from './log.ts';
 import { withProcessSpan } from './messaging-spans.ts';
 import type { ConsumeOutcome, Metrics } from './metrics.ts';
+import { isUnavailable } from './unavailable.ts';
 
 /** A context for one delivery; `wasDuplicate` tells after the handler whether all its effects were there before. */
 export type DeliveryEffects = (
@@ -97,7 +99,7 @@ export function createDeliveryHandler(
             'event consumed',
           );
         } catch (error) {
-          report(type, isPermanent(error) ? 'rejected' : 'failed');
+          report(type, isPermanent(error) ? 'rejected' : isUnavailable(error) ? 'postponed' : 'failed');
           log.warn({ ...logged, err: error }, 'an event could not be handled');
           throw error;
         }

@@ -8,7 +8,7 @@
  * | warren_event_publish_delay_seconds | |
  * | warren_outbox_backlog, warren_outbox_oldest_age_seconds | |
  * | warren_relay_held_total | code |
- * | warren_events_consumed_total | subscription, type, outcome: handled, duplicate, ignored, failed, rejected |
+ * | warren_events_consumed_total | subscription, type, outcome: handled, duplicate, ignored, failed, postponed, rejected |
  * | warren_event_consume_duration_seconds | subscription, type |
  * | warren_event_consume_delay_seconds | subscription |
  * | warren_consumer_up, warren_consumer_running | subscription |
@@ -23,7 +23,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { withTimeLimit } from './time-limit.ts';
 
 /** How the handling of one delivery ended. */
-export type ConsumeOutcome = 'handled' | 'duplicate' | 'ignored' | 'failed' | 'rejected';
+export type ConsumeOutcome = 'handled' | 'duplicate' | 'ignored' | 'failed' | 'postponed' | 'rejected';
 
 /** What the rest of the package reports. */
 export interface Metrics {

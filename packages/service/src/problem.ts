@@ -7,6 +7,7 @@
  */
 import type { z } from 'zod';
 import { Refusal } from './errors.ts';
+import { isUnavailable } from './unavailable.ts';
 
 /** One wrong value of a request. */
 export interface FieldError {
@@ -159,17 +160,8 @@ function jsonComplaint(error: Error): string {
 
 /** The database is away, or too many want the same thing at once: the client may try again. */
 function unavailable(error: unknown): Problem | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const code = 'code' in error ? error.code : undefined;
-  const away =
-    /^Mongo(?:ose)?(?:Network|ServerSelection|NotConnected|PoolCleared|WaitQueueTimeout|OperationTimeout|TopologyClosed)/.test(
-      error.name,
-    ) || storeCodes.has(code);
-  if (!away) return undefined;
-  return new Problem(503, 'unavailable', 'The database does not answer now. Try again soon.', {
-    headers: { 'Retry-After': '2' },
-  });
+  const busy = error instanceof Error && 'code' in error && error.code === 'WARREN_CONCURRENCY';
+  if (!busy && !isUnavailable(error)) return undefined;
+  const why = busy ? 'Too many want to change this at once.' : 'The database does not answer now.';
+  return new Problem(503, 'unavailable', `${why} Try again soon.`, { headers: { 'Retry-After': '2' } });
 }
-
-/** Errors of the event store after which the same request may work. */
-const storeCodes = new Set<unknown>(['WARREN_STORE_CLOSED', 'WARREN_APPEND_UNKNOWN', 'WARREN_CONCURRENCY']);

@@ -112,6 +112,7 @@ export async function startService<Own extends z.ZodRawShape>(
       root: settings.SERVICE_BINDING_ROOT,
       pollMs: settings.BINDING_POLL_MS,
       handlerTimeoutMs: settings.HANDLER_TIMEOUT_MS,
+      pingDatabase: () => pingDatabase(database),
       handle: createDeliveryHandler({
         subscription,
         exchange,

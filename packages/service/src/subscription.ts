@@ -5,8 +5,13 @@
  *      ▲                      │  └───── other uri ───────▶ new connection and consumer
  *      └──── binding gone ────┘
  *
+ * While the database is away it pauses: the messages in hand go back at no attempt, and none is taken until the database
+ * answers. Otherwise an outage of a minute would turn a whole queue into dead letters.
+ *
  * A binding that becomes unusable changes nothing about what runs; the health check says what is wrong with it.
  */
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connectBroker, createConsumer } from '@warren/rabbitmq';
 import type { BrokerConnection, Consumer, Delivery } from '@warren/rabbitmq';
 import { watchBinding } from './binding-watch.ts';
@@ -15,6 +20,7 @@ import type { Binding } from './binding.ts';
 import { codeOf } from './errors.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { isUnavailable } from './unavailable.ts';
 
 /** A running subscription. */
 export interface Subscription {
@@ -36,6 +42,8 @@ export interface SubscriptionOptions {
   readonly root: string | undefined;
   readonly pollMs: number;
   readonly handlerTimeoutMs: number;
+  /** Rejects while the database is away. */
+  readonly pingDatabase: () => Promise<void>;
   readonly handle: (delivery: Delivery, consumer: { readonly signal: AbortSignal }) => Promise<void>;
   /** Told where the broker of the subscription is. */
   readonly onBroker: (subscription: string, uri: string) => void;
@@ -51,6 +59,8 @@ interface Running {
 
 /** A change of settings lets handlers finish this long before their messages go back. */
 const changeDeadlineMs = 10_000;
+/** How often a subscription that pauses asks whether the database is back. */
+const pausePollMs = 500;
 
 /** Makes a subscription; it begins with `start()`. */
 export function createSubscription(options: SubscriptionOptions): Subscription {
@@ -58,7 +68,8 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
   let watch: BindingWatch | undefined;
   let running: Running | undefined;
   let trouble: string | undefined = `It waits for its binding ${name}.`;
-  let stopping = false;
+  let pausing = false;
+  const stopping = new AbortController();
   // Changes are applied one after the other.
   let work: Promise<void> = Promise.resolve();
 
@@ -67,7 +78,7 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
     const connection = connectBroker({ url: uri, name: `${options.service} consumes ${name}` });
     const consumer = createConsumer(connection, {
       settings,
-      handle: options.handle,
+      handle,
       handlerTimeoutMs: options.handlerTimeoutMs,
       observer: {
         onSettled: ({ delivery, outcome, error }) => {
@@ -97,6 +108,47 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
     return { binding, connection, consumer };
   }
 
+  async function handle(delivery: Delivery, consumer: { readonly signal: AbortSignal }): Promise<void> {
+    try {
+      await options.handle(delivery, consumer);
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      pause();
+      // A failure would cost the message an attempt; so it waits until the pause, or its time limit, takes it back.
+      const { signal } = consumer;
+      if (!signal.aborted) await once(signal, 'abort');
+      throw error;
+    }
+  }
+
+  function pause(): void {
+    if (pausing) return;
+    pausing = true;
+    work = work
+      .then(async () => {
+        trouble = 'It pauses while the database is away.';
+        log.warn({ subscription: name }, 'pausing while the database is away');
+        await running?.consumer.stop({ deadlineMs: 0 });
+        while (!(await isBack())) await sleep(pausePollMs, undefined, { signal: stopping.signal });
+        running?.consumer.start();
+        trouble = undefined;
+        log.info({ subscription: name }, 'the database is back');
+      })
+      .catch((error: unknown) => {
+        if (!stopping.signal.aborted) log.error({ err: error, subscription: name }, 'the pause failed');
+      })
+      .finally(() => (pausing = false));
+  }
+
+  async function isBack(): Promise<boolean> {
+    try {
+      await options.pingDatabase();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   async function end(deadlineMs: number): Promise<void> {
     if (running === undefined) return;
     const { consumer, connection } = running;
@@ -106,7 +158,7 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
   }
 
   async function apply(state: BindingState): Promise<void> {
-    if (stopping) return;
+    if (stopping.signal.aborted) return;
     if (state.kind === 'unusable') {
       trouble = state.reason;
       log.error({ subscription: name, reason: state.reason }, 'the binding cannot be used');
@@ -161,7 +213,7 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
       running: running?.consumer.running ?? 0,
     }),
     stop: async (deadlineMs) => {
-      stopping = true;
+      stopping.abort(new Error('the subscription was stopped'));
       watch?.stop();
       await work;
       await end(deadlineMs);
