@@ -18,6 +18,7 @@ import type { SubscriptionNumbers } from './metrics.ts';
 import { conditionOf } from './conditions.ts';
 import type { ResourceSource } from './source.ts';
 import { isClaimed, keyOfSubscription, namespaceOf } from './subscriptions/claims.ts';
+import { foreseen, inVain } from './subscriptions/foresight.ts';
 import { SubscriptionReconciler } from './subscriptions/reconciler.ts';
 import { survey } from './subscriptions/survey.ts';
 
@@ -136,6 +137,7 @@ function connectControllers(
 ): void {
   registry.isNeeded = (broker) =>
     source.subscriptions.list().some((one) => one.spec.brokerRef.name === broker && isClaimed(one));
+  registry.foreseen = (broker, found) => foreseen(source, broker, found);
   registry.askAgain = (broker) => brokers.enqueue(broker);
   registry.onChange((broker) => {
     for (const resource of source.subscriptions.list()) {
@@ -153,6 +155,7 @@ function connectControllers(
     const { found } = await connection.inventory({ maxAgeMs: Infinity });
     for (const key of survey(source.subscriptions.list(), found, connection))
       subscriptions.enqueue(key, { priority: Priority.Resync });
+    await connection.settle(inVain(source, found));
   };
   source.onSecretChange(({ namespace, name }) => {
     for (const { metadata, spec } of source.brokers.list()) {

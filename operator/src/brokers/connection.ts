@@ -6,7 +6,14 @@
  * matched with every queue of the virtual host.
  */
 import { policyPlan, labelsOf } from '@warren/topology';
-import type { BrokerCapabilities, Membership, ObjectStep, PolicyStep, Step } from '@warren/topology';
+import type {
+  BrokerCapabilities,
+  Inventory,
+  Membership,
+  ObjectStep,
+  PolicyStep,
+  Step,
+} from '@warren/topology';
 import type { QueueStats } from '@warren/rabbitmq';
 import type { OperatorMetrics } from '../metrics.ts';
 import { Batcher } from './batcher.ts';
@@ -23,6 +30,8 @@ export interface BrokerConnectionOptions {
   capabilities: BrokerCapabilities;
   client: BrokerClient;
   metrics: OperatorMetrics;
+  /** What policies should hold besides what is asked for, because somebody is about to ask for it. */
+  foreseen: (found: Inventory) => readonly Membership[];
 }
 
 /** A reading begins so long after the first who asks for it, so that others may join: milliseconds. */
@@ -38,6 +47,7 @@ export class BrokerConnection {
   readonly capabilities: BrokerCapabilities;
   readonly #client: BrokerClient;
   readonly #metrics: OperatorMetrics;
+  readonly #foreseen: (found: Inventory) => readonly Membership[];
   readonly #mirror = new Mirror();
   readonly #reads: Batcher<'all', Reading>;
   readonly #policies: Batcher<readonly Membership[], 'written'>;
@@ -47,13 +57,14 @@ export class BrokerConnection {
   /** Queues that were made since the last counting began. */
   readonly #declared = new Set<string>();
 
-  constructor({ name, uri, version, capabilities, client, metrics }: BrokerConnectionOptions) {
+  constructor({ name, uri, version, capabilities, client, metrics, foreseen }: BrokerConnectionOptions) {
     this.name = name;
     this.uri = uri;
     this.version = version;
     this.capabilities = capabilities;
     this.#client = client;
     this.#metrics = metrics;
+    this.#foreseen = foreseen;
     this.#reads = new Batcher(async () => new Map([['all', await this.#read()]]), GATHER_READS_MS);
     this.#policies = new Batcher(async (joined) => {
       await this.#writePolicies([...joined].flat());
@@ -154,7 +165,8 @@ export class BrokerConnection {
 
   async #writePolicies(memberships: readonly Membership[]): Promise<void> {
     const { found } = await this.inventory({ maxAgeMs: Infinity });
-    for (const step of policyPlan(memberships, found.policies)) await this.#writePolicy(step);
+    const all = [...this.#foreseen(found), ...memberships];
+    for (const step of policyPlan(all, found.policies)) await this.#writePolicy(step);
   }
 
   async #writePolicy(step: PolicyStep): Promise<void> {

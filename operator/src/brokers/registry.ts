@@ -6,7 +6,7 @@
  */
 import { randomInt } from 'node:crypto';
 import type { Log, Result } from '@warren/controller';
-import type { BrokerCapabilities } from '@warren/topology';
+import type { BrokerCapabilities, Inventory, Membership } from '@warren/topology';
 import { conditionOf, conditionsAfter } from '../conditions.ts';
 import type { Said } from '../conditions.ts';
 import { BrokerSecretError } from '../errors.ts';
@@ -61,6 +61,11 @@ export class BrokerRegistry {
   askAgain: (broker: string) => void = () => undefined;
   /** Set by the operator: compares everything on a broker that is up with what is wanted. */
   survey: (connection: BrokerConnection) => Promise<void> = () => Promise.resolve();
+  /** Set by the operator: which memberships in policies will be asked for. */
+  foreseen: (
+    broker: { name: string; capabilities: BrokerCapabilities },
+    found: Inventory,
+  ) => readonly Membership[] = () => [];
   /** Set by the operator: whether a subscription has objects on a broker. */
   isNeeded: (broker: string) => boolean = () => false;
 
@@ -182,6 +187,7 @@ export class BrokerRegistry {
         capabilities: capabilitiesOf(version),
         client,
         metrics,
+        foreseen: (found) => this.foreseen({ name, capabilities: capabilitiesOf(version) }, found),
       });
     // The whole virtual host and not a sign of life: it may be missing, and what is read serves the subscriptions.
     await entry.connection.inventory({ maxAgeMs: this.#probeMs / 2 });

@@ -105,6 +105,14 @@ export class Migrator {
     return end(worked ? 1 : LOOK_AGAIN_MS);
   }
 
+  /** Something of a migration is there, whatever is wanted now. */
+  isUnderWay(names: WantedTopology['names'], found: Inventory): boolean {
+    return (
+      temporaryObjects(names, found).length > 0 ||
+      temporaryQueues(names).some((queue) => found.policyIndex.byQueue.has(queue))
+    );
+  }
+
   /** A deletion that takes everything with it takes the temporary objects too. */
   async discard(
     names: WantedTopology['names'],

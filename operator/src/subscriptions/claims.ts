@@ -35,3 +35,10 @@ export function describeTaken(queues: readonly string[]): string {
     `${ADOPT_ANNOTATION}=true; otherwise delete ${them} or choose another name`
   );
 }
+
+/** How old a reading may be that still shows what was there before the subscription: milliseconds. */
+export function claimableAge({ metadata }: SubscriptionResource, now: number): number {
+  // Kubernetes tells the time of creation in whole seconds.
+  const age = now - Date.parse(metadata.creationTimestamp ?? '') - 1_000;
+  return age > 0 ? age : 0;
+}

@@ -17,7 +17,7 @@ test('a broker that goes down and comes back is one condition and two events, an
   for (const name of names) await world.subscribe(name, { events });
   const calls = recordCalls();
   await using operator = await startFolderOperator(world, { calls });
-  await eventually(() => names.every((name) => isReady(operator, name)));
+  await eventually(() => operator.told.filter(({ reason }) => reason === 'Ready').length === 21);
   const { statusWrites } = operator;
 
   calls.before = () => {

@@ -18,7 +18,7 @@ import {
   difference,
   foreignQueues,
 } from '@warren/topology';
-import { namesOf, routingKeysOf, temporaryObjects, wantedTopology } from '@warren/topology';
+import { namesOf, routingKeysOf, wantedTopology } from '@warren/topology';
 import type { Difference, Subscription, WantedTopology } from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
@@ -31,7 +31,15 @@ import type { OperatorMetrics } from '../metrics.ts';
 import { allows } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
-import { describeTaken, isClaimed, isDeleting, keyOfSubscription, mayAdopt, namespaceOf } from './claims.ts';
+import {
+  claimableAge,
+  describeTaken,
+  isClaimed,
+  isDeleting,
+  keyOfSubscription,
+  mayAdopt,
+  namespaceOf,
+} from './claims.ts';
 import { countsOf } from './counts.ts';
 import { Remover } from './remover.ts';
 import { listed, statusOf, wasInSync } from './status.ts';
@@ -119,11 +127,9 @@ export class SubscriptionReconciler {
   }
 
   async #sync(first: SubscriptionResource, connection: BrokerConnection, context: Context): Promise<Result> {
-    const { source, metrics, maxAgeMs } = this.#options;
+    const { source, metrics } = this.#options;
     const wanted = wantedTopology(subscriptionOf(first), connection.capabilities);
-    // Whether a queue was there before the claim, no old reading can tell.
-    const doubtful = !isClaimed(first) || context.failures > 0;
-    const reading = await connection.inventory({ maxAgeMs: doubtful ? 0 : maxAgeMs });
+    const reading = await connection.inventory({ maxAgeMs: this.#maxAge(first, context) });
     const { found } = reading;
     const about = { connection, wanted };
     let resource = first;
@@ -177,6 +183,13 @@ export class SubscriptionReconciler {
     return {};
   }
 
+  /** After a failure nothing is believed; whether a queue was there before the subscription, no older reading tells. */
+  #maxAge(resource: SubscriptionResource, { failures }: Context): number {
+    const { maxAgeMs } = this.#options;
+    if (failures > 0) return 0;
+    return isClaimed(resource) ? maxAgeMs : Math.min(maxAgeMs, claimableAge(resource, Date.now()));
+  }
+
   /** One pass of the migration of a queue. */
   async #migrate(
     resource: SubscriptionResource,
@@ -209,7 +222,7 @@ export class SubscriptionReconciler {
     const { connection } = broker;
     const wanted = wantedTopology(subscriptionOf(resource), connection.capabilities);
     const { found } = await connection.inventory({ maxAgeMs });
-    if (temporaryObjects(wanted.names, found).length === 0) return undefined;
+    if (!this.#migrator.isUnderWay(wanted.names, found)) return undefined;
     if (resource.spec.deletionPolicy !== 'Delete')
       return await this.#migrate(resource, { connection, wanted }, context);
     await this.#migrator.discard(wanted.names, found, connection, context.signal);
