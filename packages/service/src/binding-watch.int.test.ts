@@ -1,7 +1,12 @@
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { OrderCompleted, shopCatalogue } from '@warren/contracts';
+import { OrderCompleted, PointsEarned, shopCatalogue } from '@warren/contracts';
 import type { Event } from '@warren/contracts';
 import { eventually, testBroker, testDatabase } from '@warren/environment/testing';
+import { watchBinding } from './binding-watch.ts';
+import type { BindingState } from './binding-watch.ts';
 import { defineService } from './definition.ts';
 import { on } from './handlers.ts';
 import { asEvent, ask, openSpy, openSubscription, openWorkbench } from './testing/index.ts';
@@ -155,7 +160,6 @@ describe('a binding', () => {
           consumers: {
             watcher: [
               on(OrderCompleted, async ({ data: { orderId, userId } }, { execute }) => {
-                const { PointsEarned } = await import('@warren/contracts');
                 await execute(
                   {
                     initial: 0,
@@ -174,5 +178,45 @@ describe('a binding', () => {
     await subscription.publish(order('o1'));
     await eventually(() => spy.events('PointsEarned').length === 1);
     await eventually(async () => (await ask(`${url}/health`)).status === 200);
+  });
+
+  test('is read as Kubernetes mounts a Secret, and followed when the mount is swapped', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'warren-mount-'));
+    const folder = join(root, 'watcher');
+    const entries = {
+      type: 'rabbitmq',
+      uri: 'amqp://user:hunter2@host/',
+      subscription: 'shop/watcher',
+      queue: 'shop.watcher',
+      prefetch: '10',
+      attempts: '5',
+      'retry-mode': 'broker',
+      'dead-letter-exchange': 'failed_events',
+      'dead-letter-routing-key': 'shop.watcher',
+    };
+    /** A new folder of values, and one rename that makes it the current one: what the kubelet does. */
+    const mount = async (version: string, values: Readonly<Record<string, string>>) => {
+      await mkdir(join(folder, `..${version}`), { recursive: true });
+      for (const [key, value] of Object.entries(values))
+        await writeFile(join(folder, `..${version}`, key), value);
+      await symlink(`..${version}`, join(folder, '..data_tmp'));
+      await rename(join(folder, '..data_tmp'), join(folder, '..data'));
+    };
+    await mount('1', entries);
+    for (const key of Object.keys(entries)) await symlink(`..data/${key}`, join(folder, key));
+    const states: BindingState[] = [];
+    const watch = watchBinding(root, 'watcher', 20, (state) => void states.push(state));
+    try {
+      await eventually(() => states.length === 1);
+      await mount('2', { ...entries, prefetch: '20', uri: 'amqp://user:rotated@host/' });
+      await eventually(() => states.length === 2);
+      expect(states).toMatchObject([
+        { kind: 'bound', binding: { settings: { prefetch: 10 } } },
+        { kind: 'bound', binding: { uri: 'amqp://user:rotated@host/', settings: { prefetch: 20 } } },
+      ]);
+    } finally {
+      watch.stop();
+      await rm(root, { recursive: true });
+    }
   });
 });

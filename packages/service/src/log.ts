@@ -44,5 +44,5 @@ export function describeError(error: unknown): Record<string, unknown> {
 
 /** A text in which `amqp://user:secret@host` has become `amqp://***@host`. */
 export function withoutCredentials(text: string): string {
-  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi, '$1***@');
+  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/]+@/gi, '$1***@');
 }
