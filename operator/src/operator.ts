@@ -83,7 +83,7 @@ export function createOperator(options: OperatorOptions): Operator {
   const brokers = createController({
     name: 'eventbroker',
     reconcile: (key) => registry.reconcile(key),
-    sources: [source.brokers.changes],
+    sources: [source.brokers.changes, listed(source.subscriptions.changes)],
     workers: 4,
     log,
     ...observed('eventbroker'),
@@ -122,7 +122,7 @@ export function createOperator(options: OperatorOptions): Operator {
   };
 }
 
-/** Nothing of its own: before the brokers are listed, one that nobody knows yet would be called missing. */
+/** Nothing of its own. Before both kinds are listed, a broker would be called missing, or a policy needed by nobody. */
 function listed({ name, synced }: Source): Source {
   return { name: `${name}, listed`, synced, start: () => undefined, stop: () => Promise.resolve() };
 }
