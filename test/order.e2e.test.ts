@@ -43,7 +43,13 @@ describe('an order within the limit', () => {
       );
       expect(notifications.map(({ template }) => template).sort()).toEqual(['order-completed', 'welcome']);
     });
-    expect(shop.mailsTo(ada.email).map(({ subject }) => subject)).toEqual([
+    // A mail about an order may overtake the welcome: they are different events.
+    expect(
+      shop
+        .mailsTo(ada.email)
+        .map(({ subject }) => subject)
+        .sort(),
+    ).toEqual([
       'Welcome to the shop',
       `Your order ${order.id} is complete`,
     ]);

@@ -9,6 +9,7 @@
  * | WARREN_RETRY_LATER | RetryLaterError | a message came before what it needs; it is tried again |
  * | WARREN_NO_BROKER | NoBrokerError | nothing says yet which broker to publish to |
  * | WARREN_TIME_LIMIT | TimeLimitError | something took longer than it was given |
+ * | WARREN_PROBLEM | Problem | what a route answers instead of a result: a status and a `reason` (problem.ts) |
  */
 
 /** The settings are wrong. The message names each variable and what to write. */
