@@ -49,10 +49,7 @@ describe('an order within the limit', () => {
         .mailsTo(ada.email)
         .map(({ subject }) => subject)
         .sort(),
-    ).toEqual([
-      'Welcome to the shop',
-      `Your order ${order.id} is complete`,
-    ]);
+    ).toEqual(['Welcome to the shop', `Your order ${order.id} is complete`]);
     const { payments } = await get<{ payments: object[] }>(
       `${shop.url('payment')}/payments?orderId=${order.id}`,
     );
