@@ -2,7 +2,7 @@
  * The migration of a queue that RabbitMQ cannot change in place: its type or an argument. Pure, and decided anew from what is
  * found after each reading, so that it goes on from wherever it was cut off, also when the spec was edited back meanwhile.
  *
- * The queue keeps its name: it is emptied, deleted and made anew. Four temporary objects make that safe (ADR 0010):
+ * The queue keeps its name: it is emptied, deleted and made anew. Four temporary objects make that safe (ADR 0013):
  *
  *   <queue>.points    exchange that takes over the queue's bindings; what it cannot route goes to the next one
  *   <queue>.aside     exchange, the alternate of the points
