@@ -34,9 +34,13 @@ try {
     : Promise.resolve(undefined);
   starting.catch(() => undefined);
   if (wanted.length === 0) {
-    await check('types', ['node_modules/typescript/bin/tsc', '-b']);
-    await check('lint', ['node_modules/eslint/bin/eslint.js', '.']);
-    await check('format', ['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.']);
+    const tool = (path: string, ...args: string[]) => [join('node_modules', path), ...args];
+    await Promise.all([
+      check('types', tool('typescript/bin/tsc', '-b')),
+      check('lint', tool('eslint/bin/eslint.js', '.')).then(() =>
+        check('format', tool('prettier/bin/prettier.cjs', '--check', '--log-level=warn', '.')),
+      ),
+    ]);
   }
   await using environment = await starting;
   const env = environment === undefined ? {} : { WARREN_ENDPOINTS: environment.endpointsFile };
