@@ -7,6 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { succeeds } from './command.ts';
 import type { Context } from './debian.ts';
 import { debianBinary } from './debian.ts';
 import type { Contained } from './contained.ts';
@@ -33,7 +34,7 @@ const VERSION = 'v1.36.3';
 interface Binaries {
   etcd: string;
   apiServer: string;
-  /** Absent where `KUBEBUILDER_ASSETS` has none, as setup-envtest leaves it. */
+  /** Absent where `KUBEBUILDER_ASSETS` has none and there is no Go. */
   controllerManager: string | undefined;
 }
 
@@ -90,7 +91,7 @@ export async function startKubernetes(folder: RunFolder, context: Context): Prom
   if (binaries.controllerManager === undefined) {
     report(
       'kubernetes',
-      'no kube-controller-manager in KUBEBUILDER_ASSETS: namespaces stay in Terminating, no garbage collection',
+      'no kube-controller-manager in KUBEBUILDER_ASSETS, and no Go to build it: namespaces stay in Terminating, no garbage collection',
     );
   } else {
     stack.use(
@@ -139,23 +140,40 @@ async function findBinaries(context: Context): Promise<Binaries> {
       );
     }
     context.report('kubernetes', `using the binaries in KUBEBUILDER_ASSETS=${assets}`);
-    return { etcd, apiServer, controllerManager };
+    return {
+      etcd,
+      apiServer,
+      controllerManager: controllerManager ?? (await builtControllerManager(context)),
+    };
   }
   const [etcd, built] = await Promise.all([
     debianBinary('etcd', 'etcd-server', 'usr/bin/etcd', context),
-    goBinaries({
-      module: 'kubernetes',
-      packages: ['k8s.io/kubernetes/cmd/kube-apiserver', 'k8s.io/kubernetes/cmd/kube-controller-manager'],
-      ldflags: `-X k8s.io/component-base/version.gitVersion=${VERSION}`,
-      about: '7 min on 2 cores',
-      ...context,
-    }),
+    build(['kube-apiserver', 'kube-controller-manager'], '7 min on 2 cores', context),
   ]);
   return {
     etcd,
     apiServer: join(built, 'kube-apiserver'),
     controllerManager: join(built, 'kube-controller-manager'),
   };
+}
+
+const build = (commands: readonly string[], about: string, context: Context) =>
+  goBinaries({
+    module: 'kubernetes',
+    packages: commands.map((command) => `k8s.io/kubernetes/cmd/${command}`),
+    ldflags: `-X k8s.io/component-base/version.gitVersion=${VERSION}`,
+    about,
+    ...context,
+  });
+
+/** setup-envtest brings none; without Go there is none, and the start says what does not work then. */
+async function builtControllerManager(context: Context): Promise<string | undefined> {
+  if (!(await succeeds('go', ['version']))) return undefined;
+  context.report('kubernetes', 'KUBEBUILDER_ASSETS has no kube-controller-manager: building it');
+  return join(
+    await build(['kube-controller-manager'], '5 min on 2 cores', context),
+    'kube-controller-manager',
+  );
 }
 
 function writeCredentials(at: (file: string) => string, token: string): void {
