@@ -33,7 +33,7 @@ interface ShownStep {
 /** @param out where to write; colours and moving lines only when it is a terminal */
 export function createTerminal(out: NodeJS.WriteStream = process.stdout): Terminal & Disposable {
   const live = out.isTTY && process.env['TERM'] !== 'dumb';
-  const paint = createColors(live && process.env['NO_COLOR'] === undefined);
+  const paint = createColors(live ? process.env['NO_COLOR'] === undefined : false);
   const open: ShownStep[] = [];
   let drawn = 0;
   let frame = 0;
