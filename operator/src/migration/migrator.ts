@@ -49,7 +49,7 @@ export class Migrator {
   /** By broker and queue: passes without a quiet moment. */
   readonly #restless = new Map<string, number>();
 
-  constructor({ moveMs = 3_000, parallel = 4 }: MigratorOptions = {}) {
+  constructor({ moveMs = 5_000, parallel = 4 }: MigratorOptions = {}) {
     this.#moveMs = moveMs;
     this.#parallel = parallel;
   }
