@@ -45,7 +45,9 @@ try {
   await using environment = await starting;
   const env = environment === undefined ? {} : { WARREN_ENDPOINTS: environment.endpointsFile };
   const workers = Math.max(2, Math.min(4, availableParallelism()));
-  await runJest('tests', ['unit', 'contract', 'int'], [`--maxWorkers=${workers}`], env);
+  if (files.some((file) => !file.endsWith('.e2e.test.ts'))) {
+    await runJest('tests', ['unit', 'contract', 'int'], [`--maxWorkers=${workers}`], env);
+  }
   // These start whole shops: one at a time.
   if (files.some((file) => file.endsWith('.e2e.test.ts'))) {
     await runJest('end-to-end tests', ['e2e'], ['--runInBand'], env);
