@@ -12,7 +12,7 @@ export class AcceptanceError extends Error {
 }
 
 export interface Acceptance {
-  /** Base URLs of the services that are asked. */
+  /** Base URLs of the services that are asked; read anew for each request, since a forwarded one may move. */
   readonly urls: Readonly<Record<'user' | 'order' | 'loyalty' | 'event-log', string>>;
   readonly orders: number;
   /** Milliseconds for all of it. */
@@ -27,14 +27,15 @@ export async function accept({ urls, orders: count, withinMs }: Acceptance): Pro
   const started = performance.now();
   const until = started + withinMs;
   const run = Date.now().toString(36);
-  const create = async <T>(url: string, key: string, body: unknown): Promise<T> =>
+  const create = async <T>(service: 'user' | 'order', key: string, body: unknown): Promise<T> =>
     // The same key again is the same request: an answer that got lost makes no second order.
-    patiently(`${url} takes what it is given`, until, async () => {
-      return (await post<T>(url, body, { 'idempotency-key': `acceptance-${run}-${key}` })).body;
+    patiently(`${service} takes what it is given`, until, async () => {
+      const headers = { 'idempotency-key': `acceptance-${run}-${key}` };
+      return (await post<T>(`${urls[service]}/${service}s`, body, headers)).body;
     });
   const users = await Promise.all(
     Array.from({ length: USERS }, (_, index) =>
-      create<User>(`${urls.user}/users`, `user-${index}`, {
+      create<User>('user', `user-${index}`, {
         email: `acceptance-${run}-${index}@warren.example`,
         name: `Acceptance ${index}`,
       }),
@@ -45,7 +46,7 @@ export async function accept({ urls, orders: count, withinMs }: Acceptance): Pro
     const user = users[index % USERS];
     if (user === undefined) return;
     const lines = [{ sku: 'acceptance', quantity: 1, unitPrice: 10 + (index % 7) }];
-    placed.push(await create<Order>(`${urls.order}/orders`, `order-${index}`, { userId: user.id, lines }));
+    placed.push(await create<Order>('order', `order-${index}`, { userId: user.id, lines }));
   });
 
   const decided: Order[] = [];
