@@ -85,3 +85,26 @@ test('a reading that fails leaves what is there', async () => {
   await expect(mirror.refresh(() => Promise.reject(new Error('gone')))).rejects.toThrow('gone');
   expect(mirror.reading).toBe(before);
 });
+
+test('an exchange that is deleted takes its bindings along, also those to and from other exchanges', async () => {
+  const mirror = new Mirror();
+  await mirror.refresh(() => Promise.resolve(nothing));
+  const exchange = { name: 'points', type: 'fanout', durable: true, autoDelete: false, arguments: {} };
+  const toPoints = {
+    ...binding('order.placed'),
+    destination: 'points',
+    destinationType: 'exchange',
+  } as const;
+  const through = { ...binding(''), source: 'points' };
+  mirror.wrote({ step: 'declareExchange', exchange });
+  mirror.wrote({ step: 'bind', binding: toPoints });
+  mirror.wrote({ step: 'bind', binding: through });
+  mirror.wrote({ step: 'bind', binding: binding('order.placed') });
+  const found = mirror.reading?.found;
+  expect(found?.exchangeBindings.get('points')).toEqual([toPoints]);
+  expect(found?.bindings.get('points')).toBeUndefined();
+  mirror.wrote({ step: 'deleteExchange', exchange: 'points' });
+  expect(found?.exchanges.has('points')).toBe(false);
+  expect(found?.exchangeBindings.get('points')).toBeUndefined();
+  expect(found?.bindings.get('shop.a')).toEqual([binding('order.placed')]);
+});

@@ -69,6 +69,18 @@ const verdicts: [Verdict, string, 'False' | 'Unknown'][] = [
   [{ verdict: 'refused', reason: 'BrokerNotFound', message: 'x' }, 'BrokerNotFound', 'False'],
 ];
 
+test('while a queue is made anew it is Ready, not in sync, and what holds it up does not hide how far it was', () => {
+  const migration = { queue: 'shop.loyalty', from: 'a', to: 'b', phase: 'Draining', moved: 3, remaining: 4 };
+  const migrating = statusOf(resource(ready), findings({ verdict: 'migrating', migration }), later);
+  const said = (type: string) => migrating.conditions?.find((one) => one.type === type);
+  expect(said('Ready')).toMatchObject({ status: 'True', reason: 'Migrating' });
+  expect(said('TopologyInSync')).toMatchObject({ status: 'False', reason: 'Migrating' });
+  expect(migrating.migration).toEqual(migration);
+  const waiting: Verdict = { verdict: 'waiting', reason: 'BrokerUnavailable', message: 'x' };
+  expect(statusOf(resource(migrating), findings(waiting), later).migration).toEqual(migration);
+  expect(statusOf(resource(migrating), findings({ verdict: 'inSync' }), later).migration).toBeUndefined();
+});
+
 test.each(verdicts)('%j is not Ready, for the reason %s', (verdict, reason, inSync) => {
   const status = statusOf(resource(ready), findings(verdict), later);
   const condition = (type: string) => status.conditions?.find((one) => one.type === type);
