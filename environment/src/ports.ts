@@ -60,6 +60,9 @@ function listens(port: number, host?: string): Promise<boolean> {
   });
 }
 
+// The one port of this range that fetch refuses to call.
+const FORBIDDEN = 10_080;
+
 /**
  * A free port below those that the kernel gives to clients. One of those could go to a client while its server is away
  * for a restart, even to one that tries to reach that very server, and so connects to itself.
@@ -69,7 +72,7 @@ async function anyPort(): Promise<number> {
   const end = Math.max(Number(lowest) || 32_768, 12_000);
   for (;;) {
     const port = randomInt(10_000, end);
-    if (await isFree(port)) return port;
+    if (port !== FORBIDDEN && (await isFree(port))) return port;
   }
 }
 
