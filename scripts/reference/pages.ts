@@ -5,6 +5,8 @@ import { renderEventsReference, shopCatalogue } from '@warren/contracts';
 import { parseDocument } from 'yaml';
 import { renderErrorsReference } from './errors.ts';
 import type { ErrorSource } from './errors.ts';
+import { renderMetricsReference } from './metrics.ts';
+import type { Readme } from './metrics.ts';
 import { renderResourcesReference } from './resources.ts';
 import type { Definition } from './resources.ts';
 
@@ -20,6 +22,12 @@ const errorFiles = {
   '@warren/environment': 'environment',
 };
 
+const metricReadmes = {
+  Services: 'packages/service',
+  Operator: 'operator',
+  'Controller runtime (in the operator)': 'packages/controller',
+};
+
 const definitionFiles = ['eventsubscriptions.yaml', 'eventbrokers.yaml'];
 
 export async function errorSources(): Promise<ErrorSource[]> {
@@ -27,6 +35,15 @@ export async function errorSources(): Promise<ErrorSource[]> {
     Object.entries(errorFiles).map(async ([name, folder]) => ({
       name,
       text: await readFile(join(root, folder, 'src/errors.ts'), 'utf8'),
+    })),
+  );
+}
+
+async function metricSources(): Promise<Readme[]> {
+  return Promise.all(
+    Object.entries(metricReadmes).map(async ([name, folder]) => ({
+      name,
+      text: await readFile(join(root, folder, 'README.md'), 'utf8'),
     })),
   );
 }
@@ -42,5 +59,6 @@ export async function renderPages(): Promise<ReadonlyMap<string, string>> {
     ['events.md', renderEventsReference(shopCatalogue)],
     ['resources.md', renderResourcesReference(definitions)],
     ['errors.md', renderErrorsReference(await errorSources())],
+    ['metrics.md', renderMetricsReference(await metricSources())],
   ]);
 }

@@ -5,7 +5,7 @@ import { definedCodes, documentedCodes } from './errors.ts';
 import { errorSources, renderPages, root } from './pages.ts';
 
 describe('the reference', () => {
-  test.each(['events.md', 'resources.md', 'errors.md'])(
+  test.each(['events.md', 'resources.md', 'errors.md', 'metrics.md'])(
     '%s is what the code says now (npm run docs writes it)',
     async (file) => {
       const committed = await readFile(join(root, 'docs/reference', file), 'utf8');
