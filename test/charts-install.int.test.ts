@@ -316,18 +316,12 @@ describe('a release', () => {
       );
     }
     expect(await kubectl(['get', 'esub', 'kept', '--namespace', elsewhere, '-o', 'name'])).toContain('kept');
-    expect(
-      await kubectl([
-        'get',
-        'all,sa,role,rolebinding,pdb,netpol',
-        '-l',
-        'app.kubernetes.io/part-of=warren',
-        '--namespace',
-        home,
-        '-o',
-        'name',
-      ]),
-    ).toBe('');
+    // What hangs from a Deployment is collected after it.
+    const left = () => {
+      const [what, label] = ['all,sa,role,rolebinding,pdb,netpol', 'app.kubernetes.io/part-of=warren'];
+      return kubectl(['get', what, '-l', label, '--namespace', home, '-o', 'name']);
+    };
+    await eventually(async () => (await left()) === '', { intervalMs: 200 });
     await kubectl(['delete', 'esub', 'kept', '--namespace', elsewhere]);
   });
 });
