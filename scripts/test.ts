@@ -44,7 +44,8 @@ try {
   }
   await using environment = await starting;
   const env = environment === undefined ? {} : { WARREN_ENDPOINTS: environment.endpointsFile };
-  const workers = Math.max(2, Math.min(4, availableParallelism()));
+  // More than there are processors: these tests wait for brokers and servers most of the time.
+  const workers = Math.max(2, Math.min(4, 2 * availableParallelism()));
   if (files.some((file) => !file.endsWith('.e2e.test.ts'))) {
     await runJest('tests', ['unit', 'contract', 'int'], [`--maxWorkers=${workers}`], env);
   }

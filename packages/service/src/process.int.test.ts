@@ -106,7 +106,7 @@ describe('a service as a process', () => {
   test('on SIGTERM ends by its deadline when a handler hangs; the message goes back', async () => {
     await using ground = await bench();
     const subscription = await ground.subscribe('holder', ['order.completed']);
-    await using process = startProcess({ main, env: { ...ground.env, SHUTDOWN_DEADLINE_MS: '1500' } });
+    await using process = startProcess({ main, env: { ...ground.env, SHUTDOWN_DEADLINE_MS: '5000' } });
     await process.listening();
     await subscription.publish(order('hold-1'));
     await eventually(() => process.log.some(({ msg }) => msg === 'holding'));
