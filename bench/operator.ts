@@ -13,24 +13,16 @@ import { capabilitiesOf, difference, inventoryOf, policyPlan, wantedTopology } f
 import type { EventSubscriptionSpec, Step } from '@warren/topology';
 import { kubernetesWorld, startClusterOperator } from '../operator/src/testing/kubernetes-world.ts';
 import type { ClusterOperator, KubernetesWorld } from '../operator/src/testing/kubernetes-world.ts';
+import { plainSpec } from '../operator/src/testing/plain-spec.ts';
 import { numberOption } from './measure.ts';
 import type { Bench, Options } from './measure.ts';
 
 const PARALLEL = 16;
 
 const spec: EventSubscriptionSpec = {
+  ...plainSpec,
   events: ['OrderPlaced', 'PaymentApproved'],
-  brokerRef: { name: 'default' },
-  delivery: {
-    prefetch: 50,
-    ordering: 'None',
-    retry: { attempts: 5, backoff: { initial: '1s', max: '1m' } },
-    deadLetter: { maxAge: '14d' },
-  },
-  queue: { type: 'quorum' },
-  startFrom: 'Now',
   deletionPolicy: 'Delete',
-  driftPolicy: 'Repair',
 };
 
 const seconds = (since: number) => Number(((performance.now() - since) / 1_000).toFixed(2));

@@ -1,6 +1,5 @@
 import { expect, test } from '@jest/globals';
 import { capabilitiesOf, namesOf, policyPlan, wantedTopology } from '@warren/topology';
-import type { EventSubscriptionSpec } from '@warren/topology';
 import { LiveInventory } from '../brokers/live-inventory.ts';
 import type { BrokerResource, SubscriptionResource } from '../resources.ts';
 import type { Collection } from '../source.ts';
@@ -8,22 +7,10 @@ import { FINALIZER } from '../resources.ts';
 import { claimableAge } from './claims.ts';
 import { foreseen, inVain } from './foresight.ts';
 import { statusOf } from './status.ts';
+import { plainSpec } from '../testing/plain-spec.ts';
 
 const capabilities = capabilitiesOf('4.3.6');
-const spec: EventSubscriptionSpec = {
-  events: ['OrderPlaced'],
-  brokerRef: { name: 'default' },
-  delivery: {
-    prefetch: 50,
-    ordering: 'None',
-    retry: { attempts: 5, backoff: { initial: '1s', max: '1m' } },
-    deadLetter: { maxAge: '14d' },
-  },
-  queue: { type: 'quorum' },
-  startFrom: 'Now',
-  deletionPolicy: 'DeleteWhenEmpty',
-  driftPolicy: 'Repair',
-};
+const spec = plainSpec;
 
 const subscription = (name: string, metadata: object = {}): SubscriptionResource => ({
   metadata: { name, namespace: 'shop', generation: 1, ...metadata },

@@ -1,27 +1,14 @@
 import { expect, test } from '@jest/globals';
 import { capabilitiesOf, difference, policyPlan, wantedTopology } from '@warren/topology';
-import type { EventSubscriptionSpec } from '@warren/topology';
 import type { QueueStats } from '@warren/rabbitmq';
 import { LiveInventory } from '../brokers/live-inventory.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import { statusOf } from './status.ts';
 import { survey } from './survey.ts';
+import { plainSpec } from '../testing/plain-spec.ts';
 
 const capabilities = capabilitiesOf('4.3.6');
-const spec: EventSubscriptionSpec = {
-  events: ['OrderPlaced'],
-  brokerRef: { name: 'default' },
-  delivery: {
-    prefetch: 50,
-    ordering: 'None',
-    retry: { attempts: 5, backoff: { initial: '1s', max: '1m' } },
-    deadLetter: { maxAge: '14d' },
-  },
-  queue: { type: 'quorum' },
-  startFrom: 'Now',
-  deletionPolicy: 'DeleteWhenEmpty',
-  driftPolicy: 'Repair',
-};
+const spec = plainSpec;
 
 const stats = (ready: number): QueueStats => ({
   messages: ready,
