@@ -81,4 +81,5 @@ WORKDIR /app/${APP}
 ENV NODE_ENV=production NODE_OPTIONS=--enable-source-maps
 USER 65532:65532
 EXPOSE 3000
-ENTRYPOINT ["node", "dist/main.js"]
+# Little memory: most of what a process here reads is forgotten at once. Young objects have 4 MB, and the old grow in small steps.
+ENTRYPOINT ["node", "--max-semi-space-size=4", "--heap-growing-percent=20", "dist/main.js"]

@@ -25,6 +25,8 @@ export default {
     { ...common, displayName: 'contract', testMatch: [suffix('contract')] },
     { ...common, displayName: 'int', testMatch: [suffix('int')] },
     { ...common, displayName: 'e2e', testMatch: [suffix('e2e')] },
+    // Needs nodes and pods: npm run test:cluster.
+    { ...common, displayName: 'cluster', testMatch: [suffix('cluster')] },
   ],
   testTimeout: 60_000,
 };

@@ -3,6 +3,8 @@
 export interface Bench {
   /** One line for the list. */
   about: string;
+  /** By name, without dashes: what it is, and what it is unless given. Others are refused. */
+  options: Readonly<Record<string, string>>;
   /** Yields results as they come; each becomes a line. */
   run(options: Options): AsyncIterable<Record<string, unknown>>;
 }

@@ -194,13 +194,22 @@ async function* publish(options: Options): AsyncGenerator<Record<string, unknown
   yield { unit: 'messages/s', messages, window, bytes: content.length, ...result, ...cpu.result };
 }
 
+const SHARED = {
+  messages: 'of a round; 20000',
+  bytes: 'of a message; 1000',
+  rounds: 'at most; 7',
+  seconds: 'for all of it; 70',
+};
+
 export const benches: Record<string, Bench> = {
   consume: {
-    about: 'our consumer against amqplib [--messages --prefetch --bytes --rounds --seconds]',
+    about: 'our consumer against amqplib',
+    options: { prefetch: 'of a consumer; 100', ...SHARED },
     run: consume,
   },
   publish: {
-    about: 'our publisher against amqplib [--messages --window --bytes --rounds --seconds]',
+    about: 'our publisher against amqplib',
+    options: { window: 'messages that are not confirmed yet; 500', ...SHARED },
     run: publish,
   },
 };

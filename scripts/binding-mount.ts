@@ -1,6 +1,6 @@
 /**
  * Writes the binding Secrets of a namespace into a folder, as the kubelet does for a pod that mounts them: one folder a
- * subscription, one file a key, followed for as long as it runs. It stands in for pods where there are none.
+ * subscription or publisher, one file a key, followed for as long as it runs. It stands in for pods where there are none.
  */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { createCluster, createReflector, resources } from '@warren/controller';
 import type { KubernetesObject } from '@warren/controller';
 
-/** The operator labels each binding with the name of its subscription. */
+/** The operator labels each binding with the name of whose it is. */
 const LABEL = 'warren.events/binding';
 
 interface Secret extends KubernetesObject {

@@ -1,7 +1,7 @@
 /**
  * `npm run charts`: writes what the charts hold of other places, so that there is one source of each. A test holds it.
  *
- * - the schema of a subscription in values comes from the CRD, closed, so that Helm refuses a typo that the API server would prune;
+ * - the schemas of a subscription and of a publisher in values come from the CRDs, closed, so that Helm refuses a typo that the API server would prune;
  * - the schema of the shop's services is that of charts/service;
  * - the operator's dashboards are those of k8s/monitoring.
  */
@@ -19,7 +19,8 @@ const read = (path: string) => readFileSync(join(root, path), 'utf8');
 /** What each file of the charts is to hold, by its path in the repository. */
 export async function chartFiles(): Promise<Map<string, string>> {
   const service = JSON.parse(read('charts/service/values.schema.json')) as Schema & { $defs: Schema };
-  service.$defs['subscription'] = subscriptionSchema();
+  service.$defs['subscription'] = specSchema('eventsubscriptions.yaml');
+  service.$defs['publisher'] = specSchema('eventpublishers.yaml');
   const { $schema, title, $defs, ...entry } = service;
   const shop = {
     $schema,
@@ -54,9 +55,9 @@ export async function chartFiles(): Promise<Map<string, string>> {
   return files;
 }
 
-/** The spec of an EventSubscription as JSON Schema. */
-function subscriptionSchema(): Schema {
-  const crd = parse(read('charts/warren/crds/eventsubscriptions.yaml')) as {
+/** The spec of a resource as JSON Schema. */
+function specSchema(definition: string): Schema {
+  const crd = parse(read(`charts/warren/crds/${definition}`)) as {
     spec: { versions: { schema: { openAPIV3Schema: { properties: { spec: Schema } } } }[] };
   };
   const [version] = crd.spec.versions;

@@ -27,8 +27,6 @@ export const preferredPorts: Readonly<Record<ServiceName | 'operator', number>> 
 export interface ShopOptions {
   /** Where state, secrets and logs go. */
   stateDir: string;
-  /** `amqp://user:password@host:port/vhost` */
-  amqpUrl: string;
   /** `mongodb://…/` without a database: each service gets `<databasePrefix><service>`. */
   mongodbUrl: string;
   databasePrefix: string;
@@ -90,7 +88,8 @@ export class Shop implements AsyncDisposable {
             PORT: String(options.ports?.[name] ?? 0),
             HOST: '127.0.0.1',
             LOG_LEVEL: 'debug',
-            RABBITMQ_URL: options.amqpUrl,
+            // Whatever this process was given: they publish as their own users, by their bindings.
+            RABBITMQ_URL: '',
             MONGODB_URL: databaseUrl(options.mongodbUrl, `${options.databasePrefix}${name}`),
             SERVICE_BINDING_ROOT: bindingRoot,
             BINDING_POLL_MS: fromFolder ? '250' : '500',

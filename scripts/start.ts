@@ -164,7 +164,6 @@ async function start(
   });
   const shop = new Shop({
     stateDir: parts.stateDir,
-    amqpUrl: parts.amqpUrl,
     mongodbUrl: parts.mongodbUrl,
     databasePrefix: process.env['WARREN_DATABASE_PREFIX'] ?? '',
     smtpUrl: mailSink.url,

@@ -6,7 +6,14 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { printer, RunFolder, startEnvironment, stateDir, type Environment } from '@warren/environment';
+import {
+  prepareBrokers,
+  printer,
+  RunFolder,
+  startEnvironment,
+  stateDir,
+  type Environment,
+} from '@warren/environment';
 
 const root = join(import.meta.dirname, '..');
 const jest = [
@@ -33,6 +40,12 @@ try {
     ? startEnvironment({ kubernetes: true, report, signal: stop.signal })
     : Promise.resolve(undefined);
   starting.catch(() => undefined);
+  // Whoever needs an older broker says by itself when there is none.
+  const preparing = real
+    ? prepareBrokers({ report, signal: stop.signal }).catch((error: unknown) =>
+        report('rabbitmq', String(error)),
+      )
+    : undefined;
   if (wanted.length === 0) {
     const tool = (path: string, ...args: string[]) => [join('node_modules', path), ...args];
     await Promise.all([
@@ -43,6 +56,7 @@ try {
     ]);
   }
   await using environment = await starting;
+  await preparing;
   const env = environment === undefined ? {} : { WARREN_ENDPOINTS: environment.endpointsFile };
   // More than there are processors: these tests wait for brokers and servers most of the time.
   const workers = Math.max(2, Math.min(4, 2 * availableParallelism()));

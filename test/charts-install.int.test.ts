@@ -78,6 +78,10 @@ const workIn = (namespace: string) => [
   `watch eventsubscriptions ${namespace}`,
   `patch eventsubscriptions ${namespace}`,
   `patch eventsubscriptions#status ${namespace}`,
+  `list eventpublishers ${namespace}`,
+  `watch eventpublishers ${namespace}`,
+  `patch eventpublishers ${namespace}`,
+  `patch eventpublishers#status ${namespace}`,
   `list secrets ${namespace}`,
   `create secrets ${namespace}`,
   `patch secrets ${namespace}`,
@@ -95,6 +99,8 @@ const never = [
   'delete eventbrokers -',
   `create eventsubscriptions ${shop}`,
   `delete eventsubscriptions ${shop}`,
+  `create eventpublishers ${shop}`,
+  `delete eventpublishers ${shop}`,
   `delete secrets ${shop}`,
   `update secrets ${shop}`,
   `get configmaps ${shop}`,
@@ -133,6 +139,80 @@ describe('the operator', () => {
     const may = [...always, ...workIn('-'), ...workIn(elsewhere), `get namespaces/${elsewhere} -`];
     expect(await granted(operator, [...may, ...never])).toEqual(may);
   });
+
+  test('that scales may read workloads and make autoscalers where it works, and serve external metrics', async () => {
+    const scaling = { enabled: true, apiService: false };
+    await using _ = await installed('warren', 'warren', home, { ...values({ namespace: shop }), scaling });
+    const scalingIn = (namespace: string) => [
+      `list deployments.apps ${namespace}`,
+      `watch statefulsets.apps ${namespace}`,
+      `patch deployments.apps#scale ${namespace}`,
+      `patch statefulsets.apps#scale ${namespace}`,
+      `create horizontalpodautoscalers.autoscaling ${namespace}`,
+      `delete horizontalpodautoscalers.autoscaling ${namespace}`,
+    ];
+    const may = [
+      ...always,
+      ...workIn(shop),
+      ...scalingIn(shop),
+      'create subjectaccessreviews.authorization.k8s.io -',
+      'patch apiservices.apiregistration.k8s.io/v1beta1.external.metrics.k8s.io -',
+      'get configmaps/extension-apiserver-authentication kube-system',
+      `update secrets/warren-external-metrics ${home}`,
+    ];
+    const mayNot = [
+      ...never,
+      ...scalingIn(elsewhere),
+      'patch apiservices.apiregistration.k8s.io -',
+      'get configmaps kube-system',
+      `update secrets ${home}`,
+      `list secrets ${home}`,
+      `create tokenreviews.authentication.k8s.io -`,
+    ];
+    expect(await granted(operator, [...may, ...mayNot])).toEqual(may);
+  });
+
+  test('that scales does so with the rights of its chart', async () => {
+    const scope = { namespace: shop };
+    const scaling = { enabled: true, apiService: false };
+    await using broker = await testBroker();
+    await using _release = await installed('warren', 'warren', home, { ...values(scope), scaling });
+    await using _secret = await brokerSecret(broker);
+    await using process = await operatorProcess(scope, { scaling });
+    const name = 'scaled';
+    const labels = { app: name };
+    const template = { metadata: { labels }, spec: { containers: [{ name, image: 'none' }] } };
+    const metadata = { name, namespace: shop };
+    for (const manifest of [
+      {
+        ...{ apiVersion: 'apps/v1', kind: 'Deployment', metadata },
+        spec: { replicas: 0, selector: { matchLabels: labels }, template },
+      },
+      {
+        ...{ apiVersion: 'warren.events/v1alpha1', kind: 'EventSubscription', metadata },
+        spec: {
+          ...{ events: ['OrderPlaced'], brokerRef: { name: unique }, deletionPolicy: 'Delete' },
+          ...{ consumer: { name }, scaling: { minReplicas: 0, engine: 'Hpa' } },
+        },
+      },
+    ])
+      await kubectl(['create', '--filename=-'], stringify(manifest));
+    const read = (kind: string, path: string, where = shop) =>
+      kubectl(['get', kind, '--namespace', where, '--ignore-not-found', '-o', `jsonpath=${path}`]);
+    await eventually(async () => (await read('hpa/scaled-scaling', '{.spec.maxReplicas}')) === '10', {
+      intervalMs: 200,
+    });
+    await eventually(async () => await read('secret/warren-external-metrics', '{.data.ca\\.crt}', home), {
+      intervalMs: 200,
+    });
+    // No APIService leads here, which is said.
+    const reason = '{.status.conditions[?(@.type=="Scaling")].reason}';
+    await eventually(async () => /^MetricsApi/.test(await read('esub/scaled', reason)), {
+      ...{ intervalMs: 200, timeoutMs: 40_000 },
+    });
+    await kubectl(['delete', 'esub,deployment', name, '--namespace', shop, '--timeout=30s']);
+    expect(process.refused()).toEqual([]);
+  }, 120_000);
 
   test('lets those who view a namespace see its subscriptions, and those who edit it change them', async () => {
     await using _ = await installed('warren', 'warren', home, values({ namespace: shop }));
@@ -239,17 +319,24 @@ async function foreignBroker(): Promise<AsyncDisposable & { status(): Promise<st
 }
 
 /** The operator as the chart's pod would run it, with the token of the chart's service account. */
-async function operatorProcess(scope: object): Promise<AsyncDisposable & { refused(): string[] }> {
+async function operatorProcess(
+  scope: object,
+  more: object = {},
+): Promise<AsyncDisposable & { refused(): string[] }> {
   const token = await kubectl(['create', 'token', 'warren', '--namespace', home]);
   const folder = mkdtempSync(join(tmpdir(), 'warren-rights-'));
   const config = parse(readFileSync(tools.kubeconfig, 'utf8')) as { users: { user: object }[] };
   for (const user of config.users) user.user = { token };
   writeFileSync(join(folder, 'kubeconfig'), stringify(config), { mode: 0o600 });
-  const [deployment] = (await tools.template('warren', { scope }, { namespace: home })).filter(
+  const [deployment] = (await tools.template('warren', { scope, ...more }, { namespace: home })).filter(
     ({ kind }) => kind === 'Deployment',
   );
-  const { containers } = (deployment!.spec!['template'] as { spec: { containers: { args: string[] }[] } })
-    .spec;
+  interface Container {
+    args: string[];
+    env: { name: string; value?: string }[];
+  }
+  const { containers } = (deployment!.spec!['template'] as { spec: { containers: Container[] } }).spec;
+  const given = containers[0]!.env.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]]));
   const records: LogRecord[] = [];
   const operator = new ManagedProcess({
     name: 'operator',
@@ -260,7 +347,11 @@ async function operatorProcess(scope: object): Promise<AsyncDisposable & { refus
       'operator/src/main.ts',
       ...containers[0]!.args,
     ],
-    env: { KUBECONFIG: join(folder, 'kubeconfig'), OPERATOR_PORT: '0', OPERATOR_NAMESPACE: home },
+    env: {
+      ...(Object.fromEntries(given) as Record<string, string>),
+      ...{ KUBECONFIG: join(folder, 'kubeconfig'), OPERATOR_NAMESPACE: home },
+      ...{ OPERATOR_PORT: '0', EXTERNAL_METRICS_PORT: '0' },
+    },
     logDir: folder,
     onLog: (_, record) => records.push(record),
   });

@@ -78,7 +78,13 @@ describe('helm', () => {
     ['warren', { image: { digest: 'sha256:short' } }, '/image/digest'],
     ['warren', { scope: { mode: 'Everywhere' } }, '/scope/mode'],
     ['warren', { brokers: [{ name: 'a' }] }, 'secretRef'],
+    [
+      'warren',
+      { brokers: [{ name: 'a', secretRef: { name: 'b' }, exchanges: { event: 'facts' } }] },
+      '/brokers/0/exchanges',
+    ],
     ['warren', { resyncSeconds: 60 }, '/resyncSeconds'],
+    ['warren', { scaling: { enable: true } }, 'enable'],
     ['warren', { env: { 'lower-case': 1 } }, 'lower-case'],
     ['shop', { servces: {} }, 'servces'],
     ['shop', { service: { replicaCount: 3 } }, 'replicaCount'],
@@ -285,6 +291,7 @@ describe('a service', () => {
     const scaling = { minReplicas: 1, maxReplicas: 5 };
     const { find } = await shop({ order: { subscriptions: { order: { scaling } } } });
     expect(find('Deployment', 'order')?.spec).not.toHaveProperty('replicas');
+    expect(find('Deployment', 'notification')?.spec).not.toHaveProperty('replicas'); // by the chart's values
     expect(find('Deployment', 'payment')?.spec).toMatchObject({ replicas: 2 });
   });
 
@@ -295,12 +302,22 @@ describe('a service', () => {
     }
   });
 
-  test('finds the broker in its bindings, and only the one without any in a Secret', async () => {
+  test('finds the broker in its bindings; the one that only publishes in that of its EventPublisher', async () => {
     const { manifests } = await shop({});
-    const withUrl = podTemplates(ofKind(manifests, 'Deployment')).filter(({ pod }) =>
+    const pods = podTemplates(ofKind(manifests, 'Deployment'));
+    const withUrl = pods.filter(({ pod }) =>
       pod.spec.containers[0]!.env?.some(({ name }) => name === 'RABBITMQ_URL'),
     );
-    expect(withUrl.map(({ owner }) => owner.metadata.name)).toEqual(['user']);
+    expect(withUrl).toEqual([]);
+    expect(ofKind(manifests, 'EventPublisher').map(({ metadata, spec }) => [metadata.name, spec])).toEqual([
+      ['user', { events: ['UserCreated'] }],
+    ]);
+    const user = pods.find(({ owner }) => owner.metadata.name === 'user');
+    expect(JSON.stringify(user?.pod.spec)).toContain('"secretName":"user-binding"');
+    await expect(shop({ order: { publisher: {} } })).rejects.toThrow(
+      'services.order: a service that subscribes publishes by the binding',
+    );
+    await expect(shop({ user: { publisher: { event: ['UserCreated'] } } })).rejects.toThrow('event');
   });
 });
 

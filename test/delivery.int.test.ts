@@ -86,12 +86,13 @@ describe.each(['k8s/base', ...overlays.map((name) => `k8s/overlays/${name}`)])('
     };
     const urls = [
       ...Object.entries(secret('warren-system', 'rabbitmq') ?? {}),
-      ...Object.entries(secret('shop', 'rabbitmq') ?? {}),
       ...Object.entries(secret('shop', 'mongodb') ?? {}),
     ]
       .filter(([key]) => key.endsWith('uri'))
       .map(([, value]) => new URL(Buffer.from(value, 'base64').toString()));
-    expect(urls).toHaveLength(4);
+    expect(urls).toHaveLength(3);
+    // Its services have users of their own.
+    expect(secret('shop', 'rabbitmq')).toBeUndefined();
     for (const { hostname, port } of urls) {
       const ports = service(hostname)?.spec?.['ports'] as { port: number }[] | undefined;
       expect(ports?.map((one) => one.port)).toContain(Number(port));

@@ -25,6 +25,18 @@ const empty: Readonly<Record<string, { metric: string; because: string }>> = {
   'Publications that failed': { metric: 'warren_events_published_total', because: 'no publication fails' },
   Errors: { metric: 'http_request_duration_seconds', because: 'no request is answered 500' },
   Drift: { metric: 'warren_subscription_drift_found_total', because: 'nobody changes the broker by hand' },
+  'Replicas, and how many there should be': {
+    metric: 'warren_subscription_replicas',
+    because: 'nothing scales without Kubernetes',
+  },
+  'Replicas, and how many there should be (B)': {
+    metric: 'warren_subscription_replicas',
+    because: 'nothing scales without Kubernetes',
+  },
+  'Backlog for each replica': {
+    metric: 'warren_subscription_replicas',
+    because: 'nothing scales without Kubernetes',
+  },
   'Writes to the broker (B)': { metric: 'warren_subscription_steps_failed_total', because: 'no write fails' },
 };
 

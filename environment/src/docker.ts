@@ -11,10 +11,12 @@ import { repositoryRoot, type Endpoints } from './endpoints.ts';
 import { EnvironmentError } from './errors.ts';
 import { choosePort, freePort } from './ports.ts';
 import { silent } from './progress.ts';
-import { isServing, type RestartableBroker } from './rabbitmq.ts';
+import { defaultBrokerVersion, isServing, type BrokerVersion, type RestartableBroker } from './rabbitmq.ts';
 import type { RunFolder } from './run-folder.ts';
 
 const compose = ['compose', '--file', join(repositoryRoot, 'compose.yaml')];
+/** The plug-ins that Warren uses. */
+const plugins = join(repositoryRoot, 'k8s', 'dev', 'rabbitmq', 'enabled_plugins');
 const images = ['rabbitmq', 'mongodb'] as const;
 type Image = (typeof images)[number];
 
@@ -89,7 +91,11 @@ export async function undo(args: readonly string[]): Promise<void> {
 }
 
 /** A RabbitMQ container of its own, that can be stopped and started again with its data. */
-export async function startBrokerContainer(folder: RunFolder, context: Context): Promise<RestartableBroker> {
+export async function startBrokerContainer(
+  folder: RunFolder,
+  context: Context,
+  version: BrokerVersion = defaultBrokerVersion(),
+): Promise<RestartableBroker> {
   const name = `warren-broker-${folder.owner.pid}-${folder.owner.startTime}`;
   const [amqp, management] = [await freePort(), await freePort()];
   const endpoints = {
@@ -118,7 +124,12 @@ export async function startBrokerContainer(folder: RunFolder, context: Context):
     await docker(
       ...['run', '--detach', '--name', name, '--hostname', 'rabbitmq'],
       ...['--publish', `127.0.0.1:${amqp}:5672`, '--publish', `127.0.0.1:${management}:15672`],
-      'rabbitmq:4.3-management',
+      ...[
+        '--volume',
+        `${join(repositoryRoot, 'k8s/dev/rabbitmq/enabled_plugins')}:/etc/rabbitmq/enabled_plugins:ro`,
+      ],
+      ...['--volume', `${plugins}:/etc/rabbitmq/enabled_plugins:ro`],
+      `rabbitmq:${version}-management`,
     );
     await serving();
   } catch (error) {

@@ -12,6 +12,7 @@ import type { Context } from './debian.ts';
 import { debianBinary } from './debian.ts';
 import type { Contained } from './contained.ts';
 import { EnvironmentError } from './errors.ts';
+import { frontProxyFlags } from './front-proxy.ts';
 import { goBinaries } from './go.ts';
 import { choosePort, freePort } from './ports.ts';
 import { accepts } from './rabbitmq.ts';
@@ -28,8 +29,8 @@ export interface Kubernetes extends AsyncDisposable {
   resume(): Promise<void>;
 }
 
-// As in environment/go/kubernetes/go.mod.
-const VERSION = 'v1.36.3';
+/** As in environment/go/kubernetes/go.mod. */
+export const VERSION = 'v1.36.3';
 
 interface Binaries {
   etcd: string;
@@ -48,6 +49,7 @@ export async function startKubernetes(folder: RunFolder, context: Context): Prom
   const port = await choosePort('kubernetes', 6443, report);
   const [etcdPort, etcdPeerPort, managerPort] = [await freePort(), await freePort(), await freePort()];
   writeCredentials(at, token);
+  const frontProxy = await frontProxyFlags(at);
   writeKubeconfig(at('kubeconfig'), port, token, at('apiserver.crt'));
 
   await using stack = new AsyncDisposableStack();
@@ -83,6 +85,7 @@ export async function startKubernetes(folder: RunFolder, context: Context): Prom
         ],
         `--service-account-signing-key-file=${at('service-account.key')}`,
         ...['--service-cluster-ip-range=10.96.0.0/16', '--allow-privileged=true', '--profiling=false'],
+        ...frontProxy,
       ],
     });
     await apiServer.ready(() => isReady(at('apiserver.crt'), port, token), signal);
@@ -124,8 +127,10 @@ export async function startKubernetes(folder: RunFolder, context: Context): Prom
 
 const local = (port: number) => `http://127.0.0.1:${port}`;
 
-async function findBinaries(context: Context): Promise<Binaries> {
-  const assets = process.env['KUBEBUILDER_ASSETS'];
+export async function findBinaries(
+  context: Context,
+  assets = process.env['KUBEBUILDER_ASSETS'],
+): Promise<Binaries> {
   if (assets) {
     const [etcd, apiServer, controllerManager] = ['etcd', 'kube-apiserver', 'kube-controller-manager'].map(
       (name) => {

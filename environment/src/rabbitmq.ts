@@ -6,8 +6,25 @@ import type { Contained } from './contained.ts';
 import type { Context } from './debian.ts';
 import type { Endpoints } from './endpoints.ts';
 import { choosePort, freePort } from './ports.ts';
-import { inRoot, rootFileSystem, userIn } from './root-file-system.ts';
+import { debianBrokers, inRoot, rootFileSystem, userIn, type DebianBroker } from './root-file-system.ts';
+import { EnvironmentError } from './errors.ts';
 import type { RunFolder } from './run-folder.ts';
+
+/** `major.minor` of a RabbitMQ: as an image every one is to be had, from Debian some. */
+export type BrokerVersion = DebianBroker | '3.13';
+
+/** What a broker is that nobody asked otherwise of: `WARREN_RABBITMQ_VERSION`, else the newest. */
+export const defaultBrokerVersion = (env: NodeJS.ProcessEnv = process.env): BrokerVersion =>
+  (env['WARREN_RABBITMQ_VERSION'] as BrokerVersion | undefined) ?? '4.3';
+
+/** What a broker proves itself with, and asks of its clients: PEM. */
+export interface ServerTls {
+  ca: string;
+  cert: string;
+  key: string;
+  /** Refuses clients without a certificate of the CA. */
+  requireClientCertificate?: boolean;
+}
 
 interface Ports {
   amqp: number;
@@ -15,11 +32,16 @@ interface Ports {
   prometheus: number;
   epmd: number;
   distribution: number;
+  /** Only with TLS. */
+  amqps?: number;
+  https?: number;
 }
 
 /** A broker that can be stopped and started again with its data, on the same ports. */
 export interface RestartableBroker extends AsyncDisposable {
   readonly endpoints: Endpoints['rabbitmq'];
+  /** `amqps://…` and `https://…`, where it has certificates. */
+  readonly tls?: { amqp: string; management: string };
   /** Stops it in order, as a maintenance would. The data stay. */
   stop(): Promise<void>;
   /** SIGKILL: no goodbye to any client. The data stay. */
@@ -28,8 +50,19 @@ export interface RestartableBroker extends AsyncDisposable {
   resume(): Promise<void>;
 }
 
+export interface StartOptions {
+  name?: string;
+  preferred?: boolean;
+  version?: BrokerVersion;
+  /** It then takes amqps and https as well. */
+  tls?: ServerTls | undefined;
+  /** Further lines of rabbitmq.conf, which win over ours. */
+  settings?: readonly string[] | undefined;
+}
+
 export class RabbitMq implements RestartableBroker {
   readonly endpoints: Endpoints['rabbitmq'];
+  readonly tls?: { amqp: string; management: string };
   readonly #start: () => Promise<Contained>;
   #process: Contained | undefined;
 
@@ -39,17 +72,30 @@ export class RabbitMq implements RestartableBroker {
       management: `http://guest:guest@127.0.0.1:${ports.management}`,
       prometheus: `http://127.0.0.1:${ports.prometheus}/metrics`,
     };
+    if (ports.amqps !== undefined && ports.https !== undefined)
+      this.tls = {
+        amqp: `amqps://guest:guest@127.0.0.1:${ports.amqps}`,
+        management: `https://guest:guest@127.0.0.1:${ports.https}`,
+      };
     this.#start = start;
   }
 
-  /** Starts one and waits until it takes clients. `name` tells several in one run folder apart. */
+  /**
+   * Starts one and waits until it takes clients. `name` tells several in one run folder apart; `preferred`: on the usual
+   * ports where they are free. Rejects with `WARREN_ENVIRONMENT_UNAVAILABLE` for a version that Debian has not.
+   */
   static async start(
     folder: RunFolder,
     context: Context,
-    name = 'rabbitmq',
-    preferred = true,
+    {
+      name = 'rabbitmq',
+      preferred = true,
+      version = defaultBrokerVersion(),
+      tls,
+      settings = [],
+    }: StartOptions = {},
   ): Promise<RabbitMq> {
-    const root = await rootFileSystem(context);
+    const root = await rootFileSystem(context, debianBrokerOf(version));
     const port = (part: string, wanted: number) =>
       preferred ? choosePort(`${name} ${part}`.trim(), wanted, context.report) : freePort();
     const ports: Ports = {
@@ -58,10 +104,12 @@ export class RabbitMq implements RestartableBroker {
       prometheus: await port('prometheus', 15692),
       epmd: await freePort(),
       distribution: await freePort(),
+      ...(tls === undefined ? {} : { amqps: await freePort(), https: await freePort() }),
     };
     const owner = await userIn(root, 'rabbitmq');
     const data = folder.data(name);
-    for (const [file, text] of Object.entries(configuration(ports))) writeFileSync(join(data, file), text);
+    for (const [file, text] of Object.entries(configuration(ports, tls, settings)))
+      writeFileSync(join(data, file), text);
     mkdirSync(join(data, 'lib'));
     for (const entry of ['.', 'lib']) chownSync(join(data, entry), owner.uid, owner.gid);
     const [shell, args] = inRoot(
@@ -107,7 +155,20 @@ export class RabbitMq implements RestartableBroker {
   }
 }
 
-function configuration(ports: Ports): Record<string, string> {
+function debianBrokerOf(version: string): DebianBroker {
+  const found = debianBrokers.find((broker) => broker === version);
+  if (found !== undefined) return found;
+  throw new EnvironmentError(
+    'WARREN_ENVIRONMENT_UNAVAILABLE',
+    `without a Docker engine RabbitMQ comes from Debian, which has ${debianBrokers.join(' and ')}, not ${version}`,
+  );
+}
+
+function configuration(
+  ports: Ports,
+  tls: ServerTls | undefined,
+  settings: readonly string[],
+): Record<string, string> {
   return {
     'rabbitmq.conf': `
 listeners.tcp.1 = 127.0.0.1:${ports.amqp}
@@ -122,11 +183,28 @@ disk_free_limit.absolute = 50MB
 # Statistics of queues are fresh after a second instead of five.
 collect_statistics_interval = 1000
 raft.wal_max_size_bytes = 64000000
+${tls === undefined ? '' : tlsConfiguration(ports, tls)}${settings.join('\n')}
 `,
+    ...(tls === undefined ? {} : { 'ca.crt': tls.ca, 'tls.crt': tls.cert, 'tls.key': tls.key }),
     // Thrown away with the environment: nothing has to survive a power cut.
     'advanced.config': '[{ra, [{wal_sync_method, none}]}].\n',
-    enabled_plugins: '[rabbitmq_management,rabbitmq_prometheus].\n',
+    enabled_plugins:
+      '[rabbitmq_consistent_hash_exchange,rabbitmq_event_exchange,rabbitmq_management,rabbitmq_prometheus].\n',
   };
+}
+
+function tlsConfiguration({ amqps, https }: Ports, { requireClientCertificate = false }: ServerTls): string {
+  const listener = (prefix: string) =>
+    `${prefix}.cacertfile = /etc/rabbitmq/ca.crt
+${prefix}.certfile = /etc/rabbitmq/tls.crt
+${prefix}.keyfile = /etc/rabbitmq/tls.key
+${prefix}.verify = ${requireClientCertificate ? 'verify_peer' : 'verify_none'}
+${prefix}.fail_if_no_peer_cert = ${requireClientCertificate}
+`;
+  return `listeners.ssl.1 = 127.0.0.1:${amqps}
+management.ssl.ip = 127.0.0.1
+management.ssl.port = ${https}
+${listener('ssl_options')}${listener('management.ssl')}`;
 }
 
 const environment = (ports: Ports): NodeJS.ProcessEnv => ({

@@ -1,4 +1,4 @@
-/** A Debian root file system with the broker and the database, made once, and how to run something in it. */
+/** Debian root file systems with a broker, and with the database, each made once, and how to run something in one. */
 import { rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,9 +7,15 @@ import { run } from './command.ts';
 import { contained } from './contained.ts';
 import { debianTool, type Context } from './debian.ts';
 
-// The suite is a moving one, since only it has RabbitMQ 4.3 and DocumentDB. What was built once stays; a new format number builds anew.
-const SUITE = 'sid';
-const PACKAGES = ['postgresql-18-documentdb', 'rabbitmq-server'];
+interface Contents {
+  /** Of Debian. */
+  suite: string;
+  packages: readonly string[];
+  /** A script that runs in it at the end of its making. */
+  finish?: { what: string; script: string };
+}
+
+// What was built once stays; a new format number builds anew.
 const FORMAT = '1';
 
 /** Where in the root file system an initialized, empty database lies, to be copied. */
@@ -38,41 +44,61 @@ as $bin/psql --host=/run/postgresql --quiet --command='create extension document
 as $bin/pg_ctl stop --wait --silent --pgdata=$data --mode=fast
 `;
 
-let rootfs: Promise<string> | undefined;
+/** By the version of RabbitMQ in it. */
+const contents = {
+  // The suite is a moving one, since only it has RabbitMQ 4.3 and DocumentDB.
+  '4.3': {
+    suite: 'sid',
+    packages: ['postgresql-18-documentdb', 'rabbitmq-server'],
+    finish: { what: 'initializing the database with its extension', script: makeDatabase },
+  },
+  '4.0': { suite: 'trixie', packages: ['rabbitmq-server'] },
+} satisfies Record<string, Contents>;
 
-/** The root file system with RabbitMQ 4.3 and PostgreSQL 18 with DocumentDB: its folder, made in about a minute where it is not cached. */
-export function rootFileSystem(context: Context): Promise<string> {
-  rootfs ??= buildRootFileSystem(context).catch((error: unknown) => {
-    rootfs = undefined;
-    throw error;
-  });
+/** The versions of RabbitMQ that Debian has. */
+export type DebianBroker = keyof typeof contents;
+export const debianBrokers = Object.keys(contents) as readonly DebianBroker[];
+
+const made = new Map<DebianBroker, Promise<string>>();
+
+/**
+ * The root file system with a version of RabbitMQ, made in less than a minute where it is not cached: its folder. The one with
+ * 4.3 also has PostgreSQL 18 with DocumentDB.
+ */
+export function rootFileSystem(context: Context, broker: DebianBroker = '4.3'): Promise<string> {
+  let rootfs = made.get(broker);
+  if (rootfs === undefined) {
+    rootfs = buildRootFileSystem(context, contents[broker]).catch((error: unknown) => {
+      made.delete(broker);
+      throw error;
+    });
+    made.set(broker, rootfs);
+  }
   return rootfs;
 }
 
-async function buildRootFileSystem(context: Context): Promise<string> {
-  const key = cacheKey(FORMAT, SUITE, ...PACKAGES, makeDatabase, process.arch);
+async function buildRootFileSystem(context: Context, { suite, packages, finish }: Contents): Promise<string> {
+  const key = cacheKey(FORMAT, suite, ...packages, ...(finish ? [finish.script] : []), process.arch);
   const folder = await cached('rootfs', key, async (draft) => {
     const started = performance.now();
     await debianTool('mmdebstrap', context);
     const root = join(draft, 'root');
-    context.report('debian', `making a root file system with ${PACKAGES.join(' and ')} (about 40 s)`);
+    context.report('debian', `making a root file system with ${packages.join(' and ')} (about 40 s)`);
     const [command, args] = contained(
       ...['mmdebstrap', '--variant=apt', '--mode=root', '--aptopt=Acquire::Check-Valid-Until "false"'],
       // Neither services nor caches are wanted in it.
       ...['--dpkgopt=path-exclude=/usr/share/doc/*', '--dpkgopt=path-exclude=/usr/share/man/*'],
-      ...[`--include=${PACKAGES.join(',')}`, SUITE, root],
+      ...[`--include=${packages.join(',')}`, suite, root],
     );
     await run(command, args, { part: 'debian', what: 'making the root file system', ...context });
-    context.report('debian', 'initializing the database with its extension');
-    const [shell, shellArgs] = inRoot(root, { writable: true }, ['sh', '-c', makeDatabase]);
-    await run(...contained(shell, ...shellArgs), {
-      part: 'debian',
-      what: 'initializing the database',
-      ...context,
-    });
+    if (finish !== undefined) {
+      context.report('debian', finish.what);
+      const [shell, shellArgs] = inRoot(root, { writable: true }, ['sh', '-c', finish.script]);
+      await run(...contained(shell, ...shellArgs), { part: 'debian', what: finish.what, ...context });
+    }
     rmSync(join(root, 'var/cache/apt/archives'), { recursive: true, force: true });
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
-    const found = versions(await readFile(join(root, 'var/lib/dpkg/status'), 'utf8'), PACKAGES);
+    const found = versions(await readFile(join(root, 'var/lib/dpkg/status'), 'utf8'), packages);
     context.report('debian', `made the root file system in ${seconds} s: ${found.join(', ')}`);
   });
   return join(folder, 'root');

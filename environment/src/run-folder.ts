@@ -79,6 +79,15 @@ export class RunFolder implements AsyncDisposable {
   };
 }
 
+/** The processes whose runs of this name go on, or are about to. */
+export function owners(stateDir: string, name: string): ProcessId[] {
+  const runs = join(stateDir, 'run');
+  return (existsSync(runs) ? readdirSync(runs) : [])
+    .filter((folder) => folder.startsWith(`${name}-`))
+    .flatMap((folder) => readRecord(join(runs, folder, RECORD))?.owner ?? [])
+    .filter((owner) => isRunning(owner));
+}
+
 /** Ends what killed runs have left running, and removes their folders. */
 export async function tidyUp(
   stateDir: string,

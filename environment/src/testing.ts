@@ -2,19 +2,30 @@
  * For tests: a virtual host, a database or a broker of one's own on the parts that run, found through the endpoints file
  * or the URLs in the environment (`RABBITMQ_URL`, `MONGODB_URL`, `KUBECONFIG`). Each is removed when it is disposed.
  */
+import { setTimeout as paused } from 'node:timers/promises';
 import { mongo } from 'mongoose';
 import { currentEndpoints, readEndpoints, stateDir, type Endpoints } from './endpoints.ts';
 import { EnvironmentError } from './errors.ts';
 import { requireDebianRoot } from './debian.ts';
 import { hasDocker, startBrokerContainer } from './docker.ts';
+import { kedaDefinitions } from './keda.ts';
 import { startKubernetes } from './kubernetes.ts';
 import { silent } from './progress.ts';
 import { startPrometheus, type Prometheus } from './prometheus.ts';
-import { RabbitMq, type RestartableBroker } from './rabbitmq.ts';
+import {
+  defaultBrokerVersion,
+  RabbitMq,
+  type BrokerVersion,
+  type RestartableBroker,
+  type ServerTls,
+} from './rabbitmq.ts';
 import { RunFolder } from './run-folder.ts';
 import { databaseUrl, namedByUrl } from './urls.ts';
 
+export type { ServerTls } from './rabbitmq.ts';
 export type { Prometheus } from './prometheus.ts';
+export { brokerVersions } from './broker-versions.ts';
+export type { BrokerVersion } from './rabbitmq.ts';
 export { databaseUrl } from './urls.ts';
 export { eventually, type EventuallyOptions } from './eventually.ts';
 
@@ -33,6 +44,11 @@ export function testEndpoints(): Endpoints {
   };
 }
 
+/** KEDA's custom resource definitions, as objects to apply. Takes Go. */
+export function testKedaDefinitions(): Promise<Record<string, unknown>[]> {
+  return kedaDefinitions({ report: silent });
+}
+
 export interface TestBroker extends AsyncDisposable {
   /** `amqp://user:password@host:port/vhost` */
   amqpUrl: string;
@@ -41,9 +57,12 @@ export interface TestBroker extends AsyncDisposable {
   vhost: string;
 }
 
-/** A virtual host of its own on the running broker; deleted on dispose, with all that is in it. */
-export async function testBroker(): Promise<TestBroker> {
-  const { rabbitmq } = testEndpoints();
+/**
+ * A virtual host of its own on the running broker, or on a dedicated one; deleted on dispose, with all that is in it.
+ */
+export async function testBroker({ on }: { on?: DedicatedBroker } = {}): Promise<TestBroker> {
+  const rabbitmq =
+    on === undefined ? testEndpoints().rabbitmq : { amqp: on.amqpUrl, management: on.managementUrl };
   const vhost = uniqueName();
   const path = `/api/vhosts/${vhost}`;
   await manage(rabbitmq.management, 'PUT', path, { default_queue_type: 'quorum' });
@@ -54,8 +73,18 @@ export async function testBroker(): Promise<TestBroker> {
     amqpUrl: new URL(`/${vhost}`, rabbitmq.amqp).href,
     managementUrl: rabbitmq.management,
     vhost,
-    [Symbol.asyncDispose]: () => manage(rabbitmq.management, 'DELETE', path),
+    async [Symbol.asyncDispose]() {
+      await manage(rabbitmq.management, 'DELETE', path);
+      await deleteUsersOf(vhost, rabbitmq.management);
+    },
   };
+}
+
+/** Users are the broker's: those that an operator made for this virtual host outlive it. */
+async function deleteUsersOf(vhost: string, management: string): Promise<void> {
+  const users = (await manage(management, 'GET', '/api/users')) as { name: string }[];
+  for (const { name } of users.filter((user) => user.name.includes(`@${vhost}#`)))
+    await manage(management, 'DELETE', `/api/users/${encodeURIComponent(name)}`);
 }
 
 export interface TestDatabase extends AsyncDisposable {
@@ -95,6 +124,8 @@ export interface DedicatedBroker extends AsyncDisposable {
   amqpUrl: string;
   managementUrl: string;
   vhost: '/';
+  /** The same by amqps and https, where it was given certificates. */
+  tls?: { amqpUrl: string; managementUrl: string };
   /** Stops the broker in order and starts it again, with its data and on the same ports. Resolves when it takes clients. */
   restart(): Promise<void>;
   /** SIGKILL. Clients see their connections cut. */
@@ -103,19 +134,34 @@ export interface DedicatedBroker extends AsyncDisposable {
   start(): Promise<void>;
 }
 
-/** A RabbitMQ of its own, to be restarted and killed. Ended on dispose; its data are thrown away. Takes Docker, or root on Debian. */
-export async function dedicatedBroker(): Promise<DedicatedBroker> {
-  const docker = await hasDocker();
+/**
+ * A RabbitMQ of its own, to be restarted and killed, or to be of another version than the one that runs. Ended on dispose; its
+ * data are thrown away. Takes Docker, or root on Debian; with certificates or settings (lines of rabbitmq.conf), root on
+ * Debian.
+ */
+export async function dedicatedBroker({
+  version = defaultBrokerVersion(),
+  tls,
+  settings,
+}: {
+  version?: BrokerVersion;
+  tls?: ServerTls;
+  settings?: readonly string[];
+} = {}): Promise<DedicatedBroker> {
+  const docker = tls === undefined && settings === undefined && (await hasDocker());
   if (!docker) requireDebianRoot('a dedicated broker');
   const { part: broker, end } = await inFolderOfItsOwn<RestartableBroker>('broker', (folder) =>
     docker
-      ? startBrokerContainer(folder, { report: silent })
-      : RabbitMq.start(folder, { report: silent }, 'rabbitmq', false),
+      ? startBrokerContainer(folder, { report: silent }, version)
+      : RabbitMq.start(folder, { report: silent }, { preferred: false, version, tls, settings }),
   );
   return {
     amqpUrl: `${broker.endpoints.amqp}/`,
     managementUrl: broker.endpoints.management,
     vhost: '/',
+    ...(broker.tls === undefined
+      ? {}
+      : { tls: { amqpUrl: `${broker.tls.amqp}/`, managementUrl: broker.tls.management } }),
     async restart() {
       await broker.stop();
       await broker.resume();
@@ -177,7 +223,22 @@ async function inFolderOfItsOwn<T extends AsyncDisposable>(
 let made = 0;
 const uniqueName = (): string => `test-${process.pid}-${Date.now().toString(36)}-${made++}`;
 
-async function manage(base: string, method: string, path: string, body?: unknown): Promise<void> {
+/** So many idle connections may have been hung up on by the broker, each just as it is used again. */
+const MANAGE_TRIES = 6;
+
+/** All of these calls may be made twice. */
+async function manage(base: string, method: string, path: string, body?: unknown): Promise<unknown> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await manageOnce(base, method, path, body);
+    } catch (error) {
+      if (!(error instanceof TypeError) || tries >= MANAGE_TRIES) throw error;
+      await paused(100 * tries);
+    }
+  }
+}
+
+async function manageOnce(base: string, method: string, path: string, body?: unknown): Promise<unknown> {
   const { origin, username, password } = new URL(base);
   const response = await fetch(`${origin}${path}`, {
     method,
@@ -190,4 +251,5 @@ async function manage(base: string, method: string, path: string, body?: unknown
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return text === '' ? undefined : (JSON.parse(text) as unknown);
 }

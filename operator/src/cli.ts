@@ -1,13 +1,16 @@
 /** The command line. Says what it understood, or what to write instead. */
-import { parseArgs } from 'node:util';
+import { parsed } from './arguments.ts';
 import { UsageError } from './errors.ts';
+import { parsePlan, PLAN_HELP } from './plan/args.ts';
+import type { PlanCommand } from './plan/args.ts';
 
-export const HELP = `warren-operator: keeps RabbitMQ as the EventSubscriptions say
+export const HELP = `warren: keeps RabbitMQ as the EventSubscriptions say
 
 Usage
   main.ts --folder DIR [--state DIR]    resources are the YAML files of a folder
   main.ts --kubernetes                  resources are in a cluster (in-cluster configuration, or KUBECONFIG)
   main.ts validate -f FILE|DIR ...      says what is wrong with a file, as the API server would
+  main.ts plan -f FILE|DIR|- ...        says what an apply would do
 
 Options
   --folder DIR       reconcile the resources in DIR/*.yaml and follow edits
@@ -27,13 +30,17 @@ Environment
   OPERATOR_NAMESPACE        where the leader election's Lease lies (default: the pod's own, or warren-system)
   LOG_LEVEL                 debug, info, warn, error (default info)
   WARREN_ABANDON_AFTER_S    how long a deletion waits for a broker that does not answer (default 600)
+  WARREN_SCALING            true: act on spec.scaling (Kubernetes; default false)
+  EXTERNAL_METRICS_PORT     external.metrics.k8s.io over TLS, with scaling (default 3443)
+  WARREN_SERVICE            the Service that leads to the operator, with scaling (default warren)
   CRD_DIR                   where the CRDs are read from in folder mode (default charts/warren/crds)
-`;
+${PLAN_HELP}`;
 
 export type Command =
   | { command: 'help' }
   | { command: 'version' }
   | { command: 'validate'; files: string[] }
+  | PlanCommand
   | {
       command: 'run';
       source: { mode: 'folder'; folder: string; state: string } | { mode: 'kubernetes'; namespace?: string };
@@ -42,6 +49,8 @@ export type Command =
     };
 
 export function parseCommand(args: readonly string[]): Command {
+  if (args[0] === 'plan' && !args.some((arg) => arg === '--help' || arg === '-h'))
+    return parsePlan(args.slice(1));
   const { values, positionals } = parse(args);
   if (values.help === true) return { command: 'help' };
   if (values.version === true) return { command: 'version' };
@@ -75,25 +84,17 @@ export function parseCommand(args: readonly string[]): Command {
 }
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        folder: { type: 'string' },
-        state: { type: 'string' },
-        kubernetes: { type: 'boolean' },
-        namespace: { type: 'string' },
-        workers: { type: 'string' },
-        resync: { type: 'string' },
-        file: { type: 'string', short: 'f', multiple: true },
-        help: { type: 'boolean', short: 'h' },
-        version: { type: 'boolean' },
-      },
-    });
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
+  return parsed(args, {
+    folder: { type: 'string' },
+    state: { type: 'string' },
+    kubernetes: { type: 'boolean' },
+    namespace: { type: 'string' },
+    workers: { type: 'string' },
+    resync: { type: 'string' },
+    file: { type: 'string', short: 'f', multiple: true },
+    help: { type: 'boolean', short: 'h' },
+    version: { type: 'boolean' },
+  });
 }
 
 function positive(name: string, text: string, atMost: number): number {

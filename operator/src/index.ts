@@ -10,7 +10,7 @@ export { createLog } from './log.ts';
 export { createOperator } from './operator.ts';
 export type { Operator, OperatorOptions } from './operator.ts';
 export * from './resources.ts';
-export { readValidators } from './run.ts';
+export { readValidators } from './validation/definitions.ts';
 export type { Collection, ResourceSource, SecretRef, StoryEvent } from './source.ts';
 export { validateFiles } from './validate.ts';
 export { loadValidators } from './validation/crd.ts';

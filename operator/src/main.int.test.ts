@@ -78,7 +78,7 @@ test('what cannot be understood, or cannot start, ends with a sentence and its e
   };
   const usage = await ended('--folder');
   expect(usage.code).toBe('code 2');
-  expect(usage.says).toContain('warren-operator: ');
+  expect(usage.says).toContain('warren: ');
   const missing = await ended('--folder', join(world.folder, 'nowhere'), '--state', world.state);
   expect(missing.code).toBe('code 1');
   expect(missing.says).toContain('is it there?');

@@ -6,8 +6,9 @@ export interface SubscriptionNumbers {
   namespace: string;
   name: string;
   ready: boolean;
-  messages?: { ready: number; unacked: number; deadLetters: number };
+  messages?: { ready?: number; unacked?: number; deadLetters: number };
   consumers?: number;
+  replicas?: { current?: number; desired?: number };
 }
 
 export interface OperatorMetrics {
@@ -18,6 +19,8 @@ export interface OperatorMetrics {
   brokerUp(broker: string, up: boolean): void;
   brokerGone(broker: string): void;
   inventoryRead(broker: string, seconds: number): void;
+  /** To the management API; without a status where no answer came. */
+  requestMade(broker: string, method: string, status: number | undefined): void;
 }
 
 /** @param numbers looked at when the metrics are read, so that a subscription that is gone leaves nothing behind. */
@@ -56,6 +59,12 @@ export function createOperatorMetrics(
     labelNames: ['broker'] as const,
     registers,
   });
+  const requests = new Counter({
+    name: 'warren_broker_requests_total',
+    help: 'Requests to the management API of a broker, by method and status (or "<error>")',
+    labelNames: ['broker', 'method', 'code'] as const,
+    registers,
+  });
   const perSubscription = ['namespace', 'name'] as const;
   new Gauge({
     name: 'warren_subscription_ready',
@@ -76,8 +85,8 @@ export function createOperatorMetrics(
       this.reset();
       for (const { namespace, name, messages } of numbers()) {
         if (messages === undefined) continue;
-        this.set({ namespace, name, state: 'ready' }, messages.ready);
-        this.set({ namespace, name, state: 'unacked' }, messages.unacked);
+        if (messages.ready !== undefined) this.set({ namespace, name, state: 'ready' }, messages.ready);
+        if (messages.unacked !== undefined) this.set({ namespace, name, state: 'unacked' }, messages.unacked);
         this.set({ namespace, name, state: 'dead_letters' }, messages.deadLetters);
       }
     },
@@ -93,6 +102,20 @@ export function createOperatorMetrics(
         if (consumers !== undefined) this.set({ namespace, name }, consumers);
     },
   });
+  new Gauge({
+    name: 'warren_subscription_replicas',
+    help: 'Replicas of the consumer of a subscription with scaling: current, desired. No value means not known',
+    labelNames: [...perSubscription, 'state'] as const,
+    registers,
+    collect() {
+      this.reset();
+      for (const { namespace, name, replicas } of numbers()) {
+        const { current, desired } = replicas ?? {};
+        if (current !== undefined) this.set({ namespace, name, state: 'current' }, current);
+        if (desired !== undefined) this.set({ namespace, name, state: 'desired' }, desired);
+      }
+    },
+  });
   return {
     driftFound: (broker) => drift.inc({ broker }),
     stepApplied: (broker, action, kind) => steps.inc({ broker, action, kind }),
@@ -102,6 +125,7 @@ export function createOperatorMetrics(
       up.remove({ broker });
       inventory.remove({ broker });
     },
+    requestMade: (broker, method, status) => requests.inc({ broker, method, code: status ?? '<error>' }),
     inventoryRead: (broker, seconds) => inventory.set({ broker }, seconds),
   };
 }

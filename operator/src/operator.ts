@@ -1,12 +1,13 @@
 /**
- * The operator: one controller for EventBrokers and one for EventSubscriptions, over any source of resources.
+ * The operator: a controller each for EventBrokers, EventSubscriptions and EventPublishers, over any source of resources.
  *
  * There is no resync of single objects. Every `resyncMs` an EventBroker is reconciled: the broker is asked whether it is
  * there, read as a whole, and what differs is enqueued. A change of a broker's state enqueues its subscriptions once.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { createController, createManager, Priority } from '@warren/controller';
 import type { Controller, ControllerMetrics, LeaderElector, Log, Source } from '@warren/controller';
-import { capabilitiesOf as capabilitiesByVersion } from '@warren/topology';
+import { capabilitiesOf as capabilitiesByVersion, DEFAULT_EXCHANGES } from '@warren/topology';
 import type { BrokerCapabilities } from '@warren/topology';
 import type { Registry } from 'prom-client';
 import { connectBroker } from './brokers/client.ts';
@@ -16,11 +17,21 @@ import { BrokerRegistry } from './brokers/registry.ts';
 import { createOperatorMetrics } from './metrics.ts';
 import type { SubscriptionNumbers } from './metrics.ts';
 import { conditionOf } from './conditions.ts';
+import { allows } from './resources.ts';
+import type { BoundResource, SubscriptionResource } from './resources.ts';
 import type { ResourceSource } from './source.ts';
-import { isClaimed, keyOfSubscription, namespaceOf } from './subscriptions/claims.ts';
+import { scalingControllers } from './scaling/controllers.ts';
+import { Scaler } from './scaling/scaler.ts';
+import type { ScalerOptions } from './scaling/scaler.ts';
+import { notScaling } from './scaling/state.ts';
+import { isClaimed, isDeleting, keyOfSubscription, namespaceOf } from './subscriptions/claims.ts';
 import { foreseen, inVain } from './subscriptions/foresight.ts';
+import { isHandsOff } from './subscriptions/hands-off.ts';
 import { SubscriptionReconciler } from './subscriptions/reconciler.ts';
 import { survey } from './subscriptions/survey.ts';
+import { PublisherReconciler } from './publishers/reconciler.ts';
+import { surveyPublishers } from './publishers/survey.ts';
+import { surveyUsers } from './users/user-survey.ts';
 
 export interface OperatorOptions {
   source: ResourceSource;
@@ -36,14 +47,18 @@ export interface OperatorOptions {
   resyncMs?: number;
   /** How long a deletion waits for a broker that does not answer, in milliseconds; default 600,000. */
   abandonAfterMs?: number;
-  /** How long a wait queue must not have been needed until it is deleted, in milliseconds; default 180,000. */
+  /** How long a wait queue, or a user, must not have been needed until it is deleted, in milliseconds; default 180,000. */
   tidyAfterMs?: number;
   shutdownDeadlineMs?: number;
+  /** Acts on spec.scaling. */
+  scaling?: ScalingOptions;
   /** Seams for tests. */
   connect?: ConnectBroker;
   capabilitiesOf?: (version: string) => BrokerCapabilities;
   brokerPauseMs?: { first: number; longest: number };
 }
+
+export type ScalingOptions = Omit<ScalerOptions, 'source' | 'registry' | 'log'>;
 
 export interface Operator {
   /** Everything that exists has been listed. */
@@ -55,8 +70,12 @@ export interface Operator {
 /** A reconcile that has not ended by then has its calls aborted. */
 const RECONCILE_TIMEOUT_MS = 120_000;
 
+/** Subscriptions come and go by the hundred: how many a broker has is told once for all that did so meanwhile. */
+const GATHER_COUNTS_MS = 300;
+
 export function createOperator(options: OperatorOptions): Operator {
-  const { source, log, workers = 64, resyncMs = 15_000, abandonAfterMs = 600_000 } = options;
+  const { source, log, workers = 64, resyncMs = 15_000 } = options;
+  const { abandonAfterMs = 600_000, tidyAfterMs = 180_000 } = options;
   const metrics = createOperatorMetrics(options.registry, () => numbersOf(source));
   const registry = new BrokerRegistry({
     source,
@@ -68,6 +87,8 @@ export function createOperator(options: OperatorOptions): Operator {
     keepMs: abandonAfterMs,
     ...(options.brokerPauseMs === undefined ? {} : { pauseMs: options.brokerPauseMs }),
   });
+  const scaler =
+    options.scaling === undefined ? undefined : new Scaler({ source, registry, log, ...options.scaling });
   const reconciler = new SubscriptionReconciler({
     source,
     registry,
@@ -76,34 +97,97 @@ export function createOperator(options: OperatorOptions): Operator {
     maxAgeMs: resyncMs,
     abandonAfterMs,
     lookAgainMs: resyncMs,
-    tidyAfterMs: options.tidyAfterMs ?? 180_000,
+    tidyAfterMs,
+    scalingOf: scaler === undefined ? () => notScaling(source.mode) : (resource) => scaler.stateOf(resource),
   });
   const observed = (name: string) =>
     options.metrics === undefined ? {} : { observer: options.metrics.controller(name) };
   const brokers = createController({
     name: 'eventbroker',
     reconcile: (key) => registry.reconcile(key),
-    sources: [source.brokers.changes, listed(source.subscriptions.changes)],
+    sources: [
+      source.brokers.changes,
+      listed(source.subscriptions.changes),
+      listed(source.publishers.changes),
+    ],
     workers: 4,
     log,
     ...observed('eventbroker'),
   });
-  const subscriptions = createController({
+  // Not at the next look at the broker: who is stopped before that leaves it to the next operator to write.
+  const counts = createController({
+    name: 'eventbroker-counts',
+    reconcile: async (broker, { signal }) => {
+      await pause(GATHER_COUNTS_MS, undefined, { signal });
+      await registry.tell(broker);
+      return {};
+    },
+    sources: [],
+    workers: 4,
+    log,
+    ...observed('eventbroker-counts'),
+  });
+  const scaling =
+    scaler === undefined || options.scaling === undefined
+      ? undefined
+      : scalingControllers({
+          scaler,
+          platform: options.scaling.platform,
+          metricsApi: options.scaling.metricsApi,
+          subscriptions: () => subscriptions,
+          workers: 8,
+          metrics: options.metrics,
+          log,
+        });
+  const subscriptions: Controller = createController({
     name: 'eventsubscription',
-    reconcile: (key, context) => reconciler.reconcile(key, context),
+    reconcile: async (key, context) => {
+      scaling?.lookAt(key);
+      const before = source.subscriptions.get(key);
+      try {
+        return await reconciler.reconcile(key, context);
+      } finally {
+        if (before !== undefined && countsAnew(before, source.subscriptions.get(key)))
+          counts.enqueue(before.spec.brokerRef.name);
+        // It has the binding of that name, or has given it up.
+        if (source.publishers.get(key) !== undefined) publishers.enqueue(key);
+      }
+    },
     sources: [
       source.subscriptions.changes,
       listed(source.brokers.changes),
-      ...(source.bindingChanges === undefined ? [] : [source.bindingChanges]),
+      ...(source.bindingChanges === undefined ? [] : [source.bindingChanges.subscriptions]),
     ],
     workers,
     reconcileTimeoutMs: RECONCILE_TIMEOUT_MS,
     log,
     ...observed('eventsubscription'),
   });
-  connectControllers(source, registry, brokers, subscriptions, log);
+  const publisherReconciler = new PublisherReconciler({
+    source,
+    registry,
+    log,
+    maxAgeMs: resyncMs,
+    abandonAfterMs,
+    lookAgainMs: resyncMs,
+  });
+  const publishers: Controller = createController({
+    name: 'eventpublisher',
+    reconcile: (key, context) => publisherReconciler.reconcile(key, context),
+    sources: [
+      source.publishers.changes,
+      listed(source.subscriptions.changes),
+      listed(source.brokers.changes),
+      ...(source.bindingChanges === undefined ? [] : [source.bindingChanges.publishers]),
+    ],
+    workers: 8,
+    reconcileTimeoutMs: RECONCILE_TIMEOUT_MS,
+    log,
+    ...observed('eventpublisher'),
+  });
+  connectControllers(source, registry, { brokers, subscriptions, publishers }, log, tidyAfterMs);
   const manager = createManager({
-    controllers: [brokers, subscriptions],
+    controllers: [brokers, counts, subscriptions, publishers, ...(scaling?.controllers ?? [])],
     log,
     ...(options.election === undefined ? {} : { election: options.election }),
     ...(options.shutdownDeadlineMs === undefined ? {} : { shutdownDeadlineMs: options.shutdownDeadlineMs }),
@@ -122,6 +206,12 @@ export function createOperator(options: OperatorOptions): Operator {
   };
 }
 
+/** Whether a reconcile may have made a subscription one of those that a broker has, or ended that. */
+function countsAnew(before: SubscriptionResource, after: SubscriptionResource | undefined): boolean {
+  if (before.status === undefined || isDeleting(before)) return true;
+  return isClaimed(before) !== (after !== undefined && isClaimed(after));
+}
+
 /** Nothing of its own. Before both kinds are listed, a broker would be called missing, or a policy needed by nobody. */
 function listed({ name, synced }: Source): Source {
   return { name: `${name}, listed`, synced, start: () => undefined, stop: () => Promise.resolve() };
@@ -131,19 +221,31 @@ function listed({ name, synced }: Source): Source {
 function connectControllers(
   source: ResourceSource,
   registry: BrokerRegistry,
-  brokers: Controller,
-  subscriptions: Controller,
+  {
+    brokers,
+    subscriptions,
+    publishers,
+  }: { brokers: Controller; subscriptions: Controller; publishers: Controller },
   log: Log,
+  tidyAfterMs: number,
 ): void {
   registry.isNeeded = (broker) =>
-    source.subscriptions.list().some((one) => one.spec.brokerRef.name === broker && isClaimed(one));
+    [...source.subscriptions.list(), ...source.publishers.list()].some(
+      (one) => one.spec.brokerRef.name === broker && isClaimed(one),
+    );
+  registry.usersOf = (broker) => usersOf(source, broker);
+  registry.isOurs = (broker, object) => {
+    const [namespace = '', name = ''] = object.split('.');
+    const { exchanges = DEFAULT_EXCHANGES } = source.brokers.get(broker)?.spec ?? {};
+    if (object === exchanges.events || object === exchanges.failedEvents) return true;
+    return source.subscriptions.get(`${namespace}/${name}`)?.spec.brokerRef.name === broker;
+  };
   registry.foreseen = (broker, found) => foreseen(source, broker, found);
   registry.askAgain = (broker) => brokers.enqueue(broker);
   registry.onChange((broker) => {
-    for (const resource of source.subscriptions.list()) {
-      if (resource.spec.brokerRef.name === broker)
-        subscriptions.enqueue(keyOfSubscription(resource), { priority: Priority.Resync });
-    }
+    const isItsOwn = (one: BoundResource) => one.spec.brokerRef.name === broker;
+    resync(subscriptions, source.subscriptions.list().filter(isItsOwn).map(keyOfSubscription));
+    resync(publishers, source.publishers.list().filter(isItsOwn).map(keyOfSubscription));
   });
   registry.survey = async (connection: BrokerConnection) => {
     try {
@@ -153,9 +255,13 @@ function connectControllers(
       log.debug({ broker: connection.name, error: String(error) }, 'the messages could not be counted');
     }
     const { found } = await connection.inventory({ maxAgeMs: Infinity });
-    for (const key of survey(source.subscriptions.list(), found, connection))
-      subscriptions.enqueue(key, { priority: Priority.Resync });
+    const lookup = (key: string) => source.subscriptions.get(key);
+    const handsOn = source.subscriptions.list().filter((resource) => !isHandsOff(resource, lookup));
+    resync(subscriptions, survey(handsOn, found, connection));
     await connection.settle(inVain(source, found));
+    const worth = await surveyUsers(source, connection, tidyAfterMs);
+    resync(subscriptions, worth.subscriptions);
+    resync(publishers, [...worth.publishers, ...surveyPublishers(source, found, connection)]);
   };
   source.onSecretChange(({ namespace, name }) => {
     for (const { metadata, spec } of source.brokers.list()) {
@@ -165,15 +271,34 @@ function connectControllers(
   });
 }
 
+/** Edits and deletions go before. */
+function resync(controller: Controller, keys: readonly string[]): void {
+  for (const key of keys) controller.enqueue(key, { priority: Priority.Resync });
+}
+
+/** The subscriptions that name a broker and may use it, as `namespace/name`. */
+function usersOf({ subscriptions, brokers }: ResourceSource, broker: string): string[] {
+  const resource = brokers.get(broker);
+  return subscriptions
+    .list()
+    .filter(
+      (one) =>
+        one.spec.brokerRef.name === broker && (resource === undefined || allows(resource, namespaceOf(one))),
+    )
+    .map(keyOfSubscription)
+    .sort();
+}
+
 function* numbersOf(source: ResourceSource): Generator<SubscriptionNumbers> {
   for (const resource of source.subscriptions.list()) {
-    const { messages, consumers, conditions } = resource.status ?? {};
+    const { messages, consumers, replicas, conditions } = resource.status ?? {};
     yield {
       namespace: namespaceOf(resource),
       name: resource.metadata.name,
       ready: conditionOf(conditions, 'Ready')?.status === 'True',
       ...(messages === undefined ? {} : { messages }),
       ...(consumers === undefined ? {} : { consumers }),
+      ...(replicas === undefined ? {} : { replicas }),
     };
   }
 }

@@ -1,22 +1,17 @@
 /** The operator as a process: its source, its server, its controllers, and the order in which they end. */
 import { randomUUID } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { createCluster, createLeaderElector, createMetrics } from '@warren/controller';
 import type { ControllerMetrics, LeaderElector } from '@warren/controller';
 import type { Logger } from 'pino';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Command } from './cli.ts';
-import { UsageError } from './errors.ts';
-import { FolderSource } from './folder/folder-source.ts';
 import { KubernetesSource } from './kubernetes/kubernetes-source.ts';
 import { createOperator } from './operator.ts';
+import type { Scaling } from './scaling/open.ts';
 import { startServer } from './server.ts';
 import type { Settings } from './settings.ts';
 import type { ResourceSource } from './source.ts';
-import { loadValidators } from './validation/crd.ts';
-import type { KindValidator } from './validation/crd.ts';
 
 type Run = Extract<Command, { command: 'run' }>;
 
@@ -26,6 +21,7 @@ const LEASE = 'warren-operator';
 interface Opened extends AsyncDisposable {
   source: ResourceSource;
   election?: LeaderElector;
+  scaling?: Scaling;
 }
 
 /** Runs until the signal aborts. Rejects when it cannot start, or has lost its leadership. */
@@ -40,8 +36,8 @@ export async function run(
   await using opened =
     where.mode === 'folder'
       ? await openFolder(where, settings, log)
-      : openKubernetes(where, settings, metrics, log);
-  const { source, election } = opened;
+      : await openKubernetes(where, settings, metrics, log);
+  const { source, election, scaling } = opened;
   const operator = createOperator({
     source,
     registry,
@@ -51,10 +47,12 @@ export async function run(
     resyncMs,
     abandonAfterMs: settings.abandonAfterMs,
     ...(election === undefined ? {} : { election }),
+    ...(scaling === undefined ? {} : { scaling: scaling.options }),
   });
   await using server = await startServer({
     port: settings.port,
     registry,
+    metricOf: scaling?.metricOf,
     notReady: () => (operator.synced ? [] : ['the resources have not been listed yet']),
   });
   log.info({ port: server.port }, 'the operator has started; /livez, /readyz and /metrics answer');
@@ -67,6 +65,10 @@ async function openFolder(
   { crdDir }: Settings,
   log: Logger,
 ): Promise<Opened> {
+  const [{ FolderSource }, { readValidators }] = await Promise.all([
+    import('./folder/folder-source.ts'),
+    import('./validation/definitions.ts'),
+  ]);
   const source = await FolderSource.open({
     folder,
     state,
@@ -78,12 +80,12 @@ async function openFolder(
   return { source, [Symbol.asyncDispose]: () => source.close() };
 }
 
-function openKubernetes(
+async function openKubernetes(
   { namespace }: { namespace?: string },
   settings: Settings,
   metrics: ControllerMetrics,
   log: Logger,
-): Opened {
+): Promise<Opened> {
   const cluster = createCluster({ fieldManager: FIELD_MANAGER, observer: metrics.requests });
   const identity = `${hostname()}_${randomUUID().slice(0, 8)}`;
   const source = new KubernetesSource({
@@ -102,25 +104,24 @@ function openKubernetes(
     log,
     onNewLeader: (leader) => log.info({ leader, self: leader === identity }, 'the leader is known'),
   });
+  const scaling =
+    settings.scaling === undefined
+      ? undefined
+      : await (
+          await import('./scaling/open.ts')
+        ).openScaling({
+          ...{ cluster, source, metrics, log, settings: settings.scaling },
+          namespace: settings.namespace,
+        });
+  if (scaling !== undefined) log.info({ port: scaling.port }, 'external metrics are served');
   return {
     source,
     election,
+    ...(scaling === undefined ? {} : { scaling }),
     [Symbol.asyncDispose]: async () => {
+      await scaling?.[Symbol.asyncDispose]();
       await source[Symbol.asyncDispose]();
       await cluster.close();
     },
   };
-}
-
-/** The validators of Warren's kinds, from the folder of their CRDs. */
-export function readValidators(crdDir: string): Map<string, KindValidator> {
-  let names: string[];
-  try {
-    names = readdirSync(crdDir).filter((name) => /\.ya?ml$/.test(name));
-  } catch {
-    names = [];
-  }
-  if (names.length === 0)
-    throw new UsageError(`there are no CRDs in ${crdDir}: set CRD_DIR to the folder that holds them`);
-  return loadValidators(names.sort().map((name) => join(crdDir, name)));
 }

@@ -1,12 +1,13 @@
 /**
- * `/livez`, `/readyz` and `/metrics`. Liveness says only that the process answers: a broker or an API server that is down must
- * not restart the operator. Readiness says that everything that exists has been listed; a standby is ready too.
+ * `/livez`, `/readyz` and `/metrics`, and `/scaling/<namespace>/<name>` for KEDA. Liveness says only that the process answers:
+ * a broker or an API server that is down must not restart the operator. Readiness says that everything that exists has been
+ * listed; a standby is ready too.
  */
 import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
-import { PortTakenError } from './errors.ts';
+import type { MetricOf } from './external-metrics/api.ts';
+import { listening } from './listening.ts';
 
 export interface OperatorServer extends AsyncDisposable {
   readonly port: number;
@@ -19,9 +20,16 @@ export interface ServerOptions {
   registry: Registry;
   /** What is not ready yet; empty when all is. */
   notReady: () => string[];
+  /** How many replicas a subscription should have: what KEDA reads. */
+  metricOf?: MetricOf | undefined;
 }
 
-export async function startServer({ port, registry, notReady }: ServerOptions): Promise<OperatorServer> {
+export async function startServer({
+  port,
+  registry,
+  notReady,
+  metricOf,
+}: ServerOptions): Promise<OperatorServer> {
   const server = createServer((request, response) => {
     const path = request.url?.split('?')[0] ?? '';
     if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -38,28 +46,24 @@ export async function startServer({ port, registry, notReady }: ServerOptions): 
         (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
         (error: unknown) => answer(response, 500, { error: String(error) }),
       );
+    } else if (metricOf !== undefined && path.startsWith('/scaling/')) {
+      const { status, body } = scalingAnswer(path, metricOf);
+      answer(response, status, body);
     } else {
       answer(response, 404, { error: 'not found: use /livez, /readyz or /metrics' });
     }
   });
-  await new Promise<void>((listening, failed) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      failed(error.code === 'EADDRINUSE' ? new PortTakenError(port) : error),
-    );
-    server.listen(port, () => {
-      server.removeAllListeners('error');
-      listening();
-    });
-  });
-  const close = async () => {
-    server.closeAllConnections();
-    await new Promise<void>((closed) => server.close(() => closed()));
-  };
-  return {
-    port: (server.address() as AddressInfo).port,
-    close,
-    [Symbol.asyncDispose]: close,
-  };
+  const listens = await listening(server, port, 'OPERATOR_PORT');
+  return { ...listens, [Symbol.asyncDispose]: () => listens.close() };
+}
+
+/** An error where the number is not known: KEDA then leaves everything as it is. */
+function scalingAnswer(path: string, metricOf: MetricOf): { status: number; body: object } {
+  const [namespace = '', name = ''] = path.split('/').slice(2);
+  const found = metricOf(namespace, name);
+  if (found === undefined) return { status: 404, body: { error: 'no such subscription with scaling' } };
+  if ('unknown' in found) return { status: 503, body: { error: found.unknown } };
+  return { status: 200, body: { desired: found.replicas } };
 }
 
 function answer(response: ServerResponse, status: number, body: object): void {

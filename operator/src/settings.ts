@@ -10,6 +10,15 @@ export interface Settings {
   logLevel: string;
   abandonAfterMs: number;
   crdDir: string;
+  /** Undefined: spec.scaling is not acted on. */
+  scaling?: ScalingSettings;
+}
+
+export interface ScalingSettings {
+  /** Where the external metrics API is served over TLS. */
+  port: number;
+  /** The Service, in the operator's namespace, that leads there (443) and to /scaling (80). */
+  service: string;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -27,7 +36,15 @@ export function readSettings(env: Environment): Settings {
     namespace: env['OPERATOR_NAMESPACE'] ?? podNamespace() ?? 'warren-system',
     logLevel,
     abandonAfterMs: wholeNumber(env, 'WARREN_ABANDON_AFTER_S', 600, 31_536_000) * 1_000,
+    ...(env['WARREN_SCALING'] === 'true' ? { scaling: scalingSettings(env) } : {}),
     crdDir: env['CRD_DIR'] ?? join(import.meta.dirname, '..', '..', 'charts', 'warren', 'crds'),
+  };
+}
+
+function scalingSettings(env: Environment): ScalingSettings {
+  return {
+    port: wholeNumber(env, 'EXTERNAL_METRICS_PORT', 3_443, 65_535),
+    service: env['WARREN_SERVICE'] ?? 'warren',
   };
 }
 

@@ -19,15 +19,35 @@ export async function validateFiles(
   paths: readonly string[],
   validators: ReadonlyMap<string, KindValidator>,
 ): Promise<Validated> {
-  const files = (await Promise.all(paths.map(readPath))).flat();
+  const files = await readPaths(paths);
   const { problems, resources } = loadFiles(files, validators, () => undefined);
   return { problems: problems.map(describeProblem), valid: resources.size };
+}
+
+/**
+ * The YAML files that paths name: files, folders, and `-` for the standard input.
+ *
+ * @throws {UsageError} for a path that cannot be read
+ */
+export async function readPaths(
+  paths: readonly string[],
+  input: AsyncIterable<Buffer | string> = process.stdin,
+): Promise<TextFile[]> {
+  const files: TextFile[] = [];
+  for (const path of paths) files.push(...(path === '-' ? [await readInput(input)] : await readPath(path)));
+  return files;
+}
+
+async function readInput(input: AsyncIterable<Buffer | string>): Promise<TextFile> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of input) chunks.push(Buffer.from(chunk));
+  return { file: 'standard input', text: Buffer.concat(chunks).toString('utf8') };
 }
 
 async function readPath(path: string): Promise<TextFile[]> {
   try {
     if (!(await stat(path)).isDirectory()) return [await readText(path)];
-    const names = (await readdir(path)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
+    const names = (await readdir(path)).filter((name) => /^[^.].*\.(ya?ml|json)$/.test(name)).sort();
     return await Promise.all(names.map((name) => readText(join(path, name))));
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? String(error);

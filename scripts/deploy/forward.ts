@@ -27,7 +27,7 @@ export async function forward<Name extends string>(
   };
   const open = async (name: Name): Promise<void> => {
     const args = ['port-forward', '--namespace', namespace, `service/${name}`, ':80'];
-    const child = spawn(kubectl, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(kubectl, args, { env: process.env, stdio: ['ignore', 'pipe', 'pipe'] });
     children.set(name, child);
     urls[name] = await address(name, child);
     child.once('close', () => void reopen(name));

@@ -139,6 +139,7 @@ function buildah(root: string, { report, signal }: Context): Engine {
       // `localhost/` is buildah's own; in an archive the image has the name that a manifest gives it.
       const named =
         image.includes('.') && image.indexOf('.') < image.indexOf('/') ? image : `docker.io/${image}`;
+      rmSync(file, { force: true }); // it adds to none
       await call(['push', '--quiet', image, `docker-archive:${file}:${named}`], image, `writing ${file}`);
     },
     push: ({ image }) =>

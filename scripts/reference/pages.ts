@@ -28,7 +28,7 @@ const metricReadmes = {
   'Controller runtime (in the operator)': 'packages/controller',
 };
 
-const definitionFiles = ['eventsubscriptions.yaml', 'eventbrokers.yaml'];
+const definitionFiles = ['eventsubscriptions.yaml', 'eventpublishers.yaml', 'eventbrokers.yaml'];
 
 export async function errorSources(): Promise<ErrorSource[]> {
   return Promise.all(

@@ -21,7 +21,14 @@ export const matrix: readonly Given[] = [
     values: {
       scope: { namespace: 'default' },
       brokers: [
-        { name: 'first', secretRef: { name: 'rabbitmq' }, allowedNamespaces: ['shop'] },
+        {
+          name: 'first',
+          secretRef: { name: 'rabbitmq' },
+          allowedNamespaces: ['shop'],
+          annotations: { 'warren.events/adopt': 'true' },
+          exchanges: { events: 'facts' },
+          rateLimit: { requestsPerSecond: 50 },
+        },
         { name: 'second', create: false, secretRef: { namespace: 'kube-system', name: 'theirs' } },
       ],
     },
@@ -60,6 +67,16 @@ export const matrix: readonly Given[] = [
       priorityClassName: 'system-cluster-critical',
       podDisruptionBudget: { maxUnavailable: '50%' },
     },
+  },
+  {
+    name: 'the operator that scales',
+    chart: 'warren',
+    values: { scaling: { enabled: true }, networkPolicy: { metricsFrom: ['keda'] } },
+  },
+  {
+    name: 'the operator that scales by KEDA in all namespaces',
+    chart: 'warren',
+    values: { scope: { mode: 'Cluster' }, scaling: { enabled: true, apiService: false } },
   },
   { name: 'the shop as it comes', chart: 'shop', values: {} },
   {

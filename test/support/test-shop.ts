@@ -78,7 +78,6 @@ export class TestShop implements AsyncDisposable {
     const shop = stack.use(
       new Shop({
         stateDir,
-        amqpUrl,
         mongodbUrl: databases.url,
         databasePrefix: databases.prefix,
         smtpUrl: mailSink.url,

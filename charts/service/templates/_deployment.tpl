@@ -106,7 +106,7 @@ spec:
           {{- end }}
       {{- if $bindings }}
       volumes:
-        # The pod waits for these: the operator writes them as soon as it sees the EventSubscription.
+        # The pod waits for these: the operator writes them as soon as it sees the EventSubscription, or the EventPublisher.
         {{- range $bindings }}
         - name: binding-{{ . }}
           secret: { secretName: {{ include "service.bindingSecret" . }}, defaultMode: 0440 }

@@ -2,7 +2,7 @@
 {{- define "service.manifests" -}}
 {{- range $name, $values := include "service.all" . | fromJson }}
 {{- $service := dict "root" $ "name" $name "values" $values }}
-{{- range list "serviceaccount" "subscriptions" "deployment" "service" "poddisruptionbudget" "networkpolicy" "servicemonitor" }}
+{{- range list "serviceaccount" "subscriptions" "publisher" "deployment" "service" "poddisruptionbudget" "networkpolicy" "servicemonitor" }}
 {{- with include (printf "service.%s" .) $service | trim }}
 ---
 {{ . }}

@@ -47,12 +47,14 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- end -}}
 
-{{/* The subscriptions whose settings the service gets, as a JSON list: its own and those that are made elsewhere. */}}
+{{/* The bindings that the service gets, as a JSON list: of its subscriptions or its publisher, and those that are made elsewhere. */}}
 {{- define "service.bindings" -}}
-{{- concat (keys .values.subscriptions) .values.bindings | uniq | sortAlpha | toJson -}}
+{{- $own := keys .values.subscriptions -}}
+{{- if include "service.publishes" . }}{{ $own = append $own .name }}{{ end -}}
+{{- concat $own .values.bindings | uniq | sortAlpha | toJson -}}
 {{- end -}}
 
-{{/* The Secret that the operator writes for a subscription. */}}
+{{/* The Secret that the operator writes for a subscription, or for a publisher. */}}
 {{- define "service.bindingSecret" -}}
 {{- printf "%s-binding" . -}}
 {{- end -}}

@@ -53,13 +53,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* Reading, handing out bindings and telling stories: what the operator does where the subscriptions are. */}}
 {{- define "warren.workRules" -}}
 - apiGroups: [warren.events]
-  resources: [eventsubscriptions]
-  verbs: [get, list, watch, patch] # patch: its finalizer
+  resources: [eventsubscriptions, eventpublishers]
+  verbs: [get, list, watch, patch] # patch: the finalizer
 - apiGroups: [warren.events]
-  resources: [eventsubscriptions/status]
+  resources: [eventsubscriptions/status, eventpublishers/status]
   verbs: [patch]
 - apiGroups: [warren.events]
-  resources: [eventsubscriptions/finalizers]
+  resources: [eventsubscriptions/finalizers, eventpublishers/finalizers]
   verbs: [update] # to own the binding Secret where the API server asks for this right
 - apiGroups: ['']
   resources: [secrets]
@@ -67,4 +67,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.scaling.enabled }}
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [get, list, watch] # how many replicas a consumer has
+- apiGroups: [apps]
+  resources: [deployments/scale, statefulsets/scale]
+  verbs: [patch] # to zero and from zero, which an autoscaler cannot do
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 {{- end -}}

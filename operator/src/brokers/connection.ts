@@ -3,9 +3,9 @@
  *
  * Reading: one bulk read serves everybody who can live with its age; those who cannot share the next one.
  * Writing: queues and bindings one by one; policies together, because many queues share them and each policy that is put is
- * matched with every queue of the virtual host.
+ * matched with every queue of the virtual host. What many subscriptions need is begun in bursts.
  */
-import { policyPlan, labelsOf } from '@warren/topology';
+import { isOurs, labelsOf, policyPlan } from '@warren/topology';
 import type {
   BrokerCapabilities,
   Inventory,
@@ -14,18 +14,25 @@ import type {
   PolicyStep,
   Step,
 } from '@warren/topology';
-import type { QueueStats } from '@warren/rabbitmq';
+import type { ConnectOptions, QueueActivity, QueueFound, QueueStats } from '@warren/rabbitmq';
 import type { OperatorMetrics } from '../metrics.ts';
 import { Batcher } from './batcher.ts';
+import { Bursts } from './bursts.ts';
+import { writtenBy } from './broker-events.ts';
 import type { BrokerClient } from './client.ts';
 import { Mirror } from './mirror.ts';
+import { Turns } from './turns.ts';
 import type { Reading } from './mirror.ts';
+import type { BrokerAccess } from './secret.ts';
+import { ConsumerUsers } from '../users/consumer-users.ts';
+import type { CredentialsPolicy } from '../users/consumer-users.ts';
 
 export interface BrokerConnectionOptions {
   /** The EventBroker's. */
   name: string;
-  /** `amqp://user:password@host:port/vhost`, for bindings: a secret. */
-  uri: string;
+  access: Pick<BrokerAccess, 'uri' | 'tls' | 'vhost'>;
+  /** Whose user consumers connect as. */
+  credentials: CredentialsPolicy;
   version: string;
   capabilities: BrokerCapabilities;
   client: BrokerClient;
@@ -37,31 +44,52 @@ export interface BrokerConnectionOptions {
 /** A reading begins so long after the first who asks for it, so that others may join: milliseconds. */
 const GATHER_READS_MS = 5;
 const GATHER_POLICIES_MS = 50;
+const BURST = { most: 16, longestMs: 200 };
+/** Fewer than there are workers: an edit would be behind all of them, and a broker with a rate limit takes its time. */
+const REPAIRS_AT_ONCE = 16;
 
 const EMPTY: QueueStats = { messages: 0, ready: 0, unacked: 0, delayed: 0, consumers: 0, state: undefined };
 
 export class BrokerConnection {
   readonly name: string;
+  /** `amqp://user:password@host:port/vhost`, for bindings: a secret. */
   readonly uri: string;
+  readonly tls: BrokerAccess['tls'];
   readonly version: string;
   readonly capabilities: BrokerCapabilities;
+  /** The consumers' own users. */
+  readonly users: ConsumerUsers;
   readonly #client: BrokerClient;
   readonly #metrics: OperatorMetrics;
   readonly #foreseen: (found: Inventory) => readonly Membership[];
   readonly #mirror = new Mirror();
   readonly #reads: Batcher<'all', Reading>;
   readonly #policies: Batcher<readonly Membership[], 'written'>;
+  readonly #bursts = new Bursts(BURST);
+  readonly #repairs = new Turns(REPAIRS_AT_ONCE);
+  /** How many writes to an object are under way. */
+  readonly #writing = new Map<string, number>();
   /** Exchanges are everybody's: who comes while one is being made waits for it. */
   readonly #declaring = new Map<string, Promise<void>>();
   #stats = new Map<string, QueueStats>();
-  /** Queues that were made since the last counting began. */
+  /** What the last reading counted, and what the broker may not have counted then; undefined once that is known. */
+  #listing: { declared: ReadonlySet<string>; queues: readonly QueueFound[] } | undefined;
+  /** Queues that we made and that the broker has not counted yet. */
   readonly #declared = new Set<string>();
 
-  constructor({ name, uri, version, capabilities, client, metrics, foreseen }: BrokerConnectionOptions) {
+  constructor(options: BrokerConnectionOptions) {
+    const { name, access, version, capabilities, client, metrics, foreseen } = options;
     this.name = name;
-    this.uri = uri;
+    this.uri = access.uri;
+    this.tls = access.tls;
     this.version = version;
     this.capabilities = capabilities;
+    this.users = new ConsumerUsers({
+      broker: name,
+      vhost: access.vhost,
+      policy: options.credentials,
+      client,
+    });
     this.#client = client;
     this.#metrics = metrics;
     this.#foreseen = foreseen;
@@ -72,11 +100,36 @@ export class BrokerConnection {
     }, GATHER_POLICIES_MS);
   }
 
+  /** For a connection of ours by AMQP. */
+  get amqp(): Pick<ConnectOptions, 'url' | 'tls'> {
+    return { url: this.uri, ...(this.tls === undefined ? {} : { tls: this.tls }) };
+  }
+
   /** What is on the virtual host: read at most so many milliseconds ago, with our own writes since. */
   async inventory({ maxAgeMs }: { maxAgeMs: number }): Promise<Reading> {
     const { reading } = this.#mirror;
     if (reading !== undefined && performance.now() - reading.readAt < maxAgeMs) return reading;
     return this.#reads.join('all');
+  }
+
+  /** One that began after this one: what was changed while this one was read may be half of it here, and is whole there. */
+  async inventoryAfter({ readAt }: Pick<Reading, 'readAt'>): Promise<Reading> {
+    const { reading } = this.#mirror;
+    if (reading !== undefined && reading.readAt > readAt) return reading;
+    return this.#reads.join('all');
+  }
+
+  /**
+   * The same for somebody new: whether these queues are there is known as of `surelyMs` ago. They are asked for one by one: a
+   * thousand who come one after the other would have the whole virtual host read over and over.
+   */
+  async inventoryFor(queues: readonly string[], { surelyMs }: { surelyMs: number }): Promise<Reading> {
+    const reading = await this.inventory({ maxAgeMs: Infinity });
+    if (performance.now() - reading.readAt < surelyMs) return reading;
+    // Who takes over a queue that was there wants to know how it is bound by now.
+    if (queues.some((queue) => reading.found.queues.has(queue))) return this.inventory({ maxAgeMs: 0 });
+    const there = await Promise.all(queues.map((queue) => this.#client.queue(queue)));
+    return there.every((queue) => queue === undefined) ? reading : this.inventory({ maxAgeMs: 0 });
   }
 
   /** The counts of a queue as they were last read. Undefined where they are not known: that is not zero. */
@@ -85,16 +138,47 @@ export class BrokerConnection {
   }
 
   async refreshStats(): Promise<void> {
-    this.#declared.clear();
-    const stats = await this.#client.queueStats();
-    // Made while the others were counted.
-    for (const queue of this.#declared) if (!stats.has(queue)) stats.set(queue, EMPTY);
+    const { declared: before, queues } = this.#listing ?? { declared: new Set(this.#declared) };
+    this.#listing = undefined;
+    const stats = await this.#client.queueStats(queues === undefined ? {} : { queues });
+    for (const queue of this.#declared) {
+      const counted = stats.get(queue);
+      const isGone = counted === undefined && before.has(queue);
+      // Made a moment ago, or while the others were counted: the broker has not counted it yet.
+      if (counted?.messages === undefined && !isGone) stats.set(queue, EMPTY);
+      else this.#declared.delete(queue);
+    }
     this.#stats = stats;
+  }
+
+  /** What these queues hold and have done: asked now. */
+  activityOf(queues: readonly string[], signal: AbortSignal): Promise<Map<string, QueueActivity>> {
+    return this.#client.queueActivity(queues, { signal });
+  }
+
+  /** As it was last read, with our own writes since; undefined when it is to be read anew anyway. */
+  get known(): Inventory | undefined {
+    return this.#mirror.reading?.found;
+  }
+
+  /** Whether a write of ours to one of these objects (broker-events.ts) is under way. */
+  isWriting(objects: readonly string[]): boolean {
+    return objects.some((object) => this.#writing.has(object));
   }
 
   /** What is known is doubtful: the next one to ask reads anew. */
   doubt(): void {
     this.#mirror.doubt();
+  }
+
+  /** The steps that one subscription needs, begun with those of others. */
+  together<Result>(steps: () => Promise<Result>): Promise<Result> {
+    return this.#bursts.join(steps);
+  }
+
+  /** The same of one that was changed by hand: nobody waits for it. */
+  repairing<Result>(steps: () => Promise<Result>): Promise<Result> {
+    return this.#repairs.take(steps);
   }
 
   /**
@@ -158,7 +242,12 @@ export class BrokerConnection {
 
   async #read(): Promise<Reading> {
     const began = performance.now();
-    const reading = await this.#mirror.refresh(() => this.#client.inventory());
+    const declared = new Set(this.#declared);
+    const reading = await this.#mirror.refresh(async () => {
+      const found = await this.#client.inventory();
+      this.#listing = { declared, queues: found.queues };
+      return found;
+    });
     this.#metrics.inventoryRead(this.name, (performance.now() - began) / 1_000);
     return reading;
   }
@@ -166,7 +255,8 @@ export class BrokerConnection {
   async #writePolicies(memberships: readonly Membership[]): Promise<void> {
     const { found } = await this.inventory({ maxAgeMs: Infinity });
     const all = [...this.#foreseen(found), ...memberships];
-    for (const step of policyPlan(all, found.policies)) await this.#writePolicy(step);
+    for (const step of policyPlan(all, found.policies, (family) => isOurs(family, found.queues)))
+      await this.#writePolicy(step);
   }
 
   async #writePolicy(step: PolicyStep): Promise<void> {
@@ -177,6 +267,8 @@ export class BrokerConnection {
 
   async #write(step: Step, write: () => Promise<void>): Promise<void> {
     const { action, kind } = labelsOf(step);
+    const object = writtenBy(step);
+    this.#writing.set(object, (this.#writing.get(object) ?? 0) + 1);
     try {
       await write();
     } catch (error) {
@@ -184,6 +276,10 @@ export class BrokerConnection {
       this.#mirror.doubt();
       this.#metrics.stepFailed(this.name, action, kind);
       throw error;
+    } finally {
+      const others = (this.#writing.get(object) ?? 1) - 1;
+      if (others === 0) this.#writing.delete(object);
+      else this.#writing.set(object, others);
     }
     this.#mirror.wrote(step);
     this.#metrics.stepApplied(this.name, action, kind);

@@ -1,5 +1,5 @@
 /** An inventory that follows our own writes: each says how things are after it, and saying it twice changes nothing. */
-import { inventoryOf, policyIndexOf, queueOfWaitQueue } from '@warren/topology';
+import { canonical, inventoryOf, policyIndexOf, queueOfPartition, queueOfWaitQueue } from '@warren/topology';
 import type {
   Binding,
   Found,
@@ -17,18 +17,22 @@ export class LiveInventory implements Inventory {
   readonly bindings: Map<string, readonly Binding[]>;
   readonly exchangeBindings: Map<string, readonly Binding[]>;
   readonly waitQueues: Map<string, readonly FoundQueue[]>;
+  readonly partitions: Map<string, readonly FoundQueue[]>;
   policies: readonly Policy[];
+  readonly operatorPolicies: readonly Policy[];
   #policyIndex: PolicyIndex | undefined;
 
   constructor(found: Found) {
-    const { exchanges, queues, bindings, exchangeBindings, waitQueues, policies, policyIndex } =
+    const { exchanges, queues, bindings, exchangeBindings, waitQueues, partitions, policies, policyIndex } =
       inventoryOf(found);
     this.exchanges = new Map(exchanges);
     this.queues = new Map(queues);
     this.bindings = new Map(bindings);
     this.exchangeBindings = new Map(exchangeBindings);
     this.waitQueues = new Map(waitQueues);
+    this.partitions = new Map(partitions);
     this.policies = policies;
+    this.operatorPolicies = found.operatorPolicies ?? [];
     this.#policyIndex = policyIndex;
   }
 
@@ -58,13 +62,13 @@ export class LiveInventory implements Inventory {
         // How many messages it holds nobody has counted.
         const queue = { ...step.queue, type: typeof type === 'string' ? type : 'classic' };
         this.queues.set(queue.name, queue);
-        this.#changeWaits(queue.name, (others) => [...others, queue]);
+        this.#changeFamilies(queue.name, (others) => [...others, queue]);
         break;
       }
       case 'deleteQueue':
         this.queues.delete(step.queue);
         this.bindings.delete(step.queue);
-        this.#changeWaits(step.queue, (others) => others);
+        this.#changeFamilies(step.queue, (others) => others);
         break;
       case 'bind':
       case 'unbind': {
@@ -83,11 +87,20 @@ export class LiveInventory implements Inventory {
     }
   }
 
-  #changeWaits(name: string, change: (others: readonly FoundQueue[]) => readonly FoundQueue[]): void {
-    const queue = queueOfWaitQueue(name);
-    if (queue === undefined) return;
-    const others = (this.waitQueues.get(queue) ?? []).filter((one) => one.name !== name);
-    this.waitQueues.set(queue, change(others));
+  /** Wait queues and partitions are looked up by the queue they belong to. */
+  #changeFamilies(name: string, change: (others: readonly FoundQueue[]) => readonly FoundQueue[]): void {
+    const families = [
+      [queueOfWaitQueue(name), this.waitQueues],
+      [queueOfPartition(name), this.partitions],
+    ] as const;
+    for (const [queue, family] of families) {
+      if (queue === undefined) continue;
+      const others = (family.get(queue) ?? []).filter((one) => one.name !== name);
+      family.set(
+        queue,
+        [...change(others)].sort((a, b) => (a.name < b.name ? -1 : 1)),
+      );
+    }
   }
 
   #changePolicies(name: string, now: readonly Policy[]): void {
@@ -97,9 +110,9 @@ export class LiveInventory implements Inventory {
 }
 
 function isSame(a: Binding, b: Binding): boolean {
-  return a.source === b.source && a.routingKey === b.routingKey && textOf(a) === textOf(b);
-}
-
-function textOf({ arguments: args }: Binding): string {
-  return JSON.stringify(Object.entries(args).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return (
+    a.source === b.source &&
+    a.routingKey === b.routingKey &&
+    canonical(a.arguments) === canonical(b.arguments)
+  );
 }

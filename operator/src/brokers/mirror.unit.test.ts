@@ -14,7 +14,7 @@ const binding = (routingKey: string) =>
 const policy = {
   name: 'warren.0123456789.0',
   pattern: '^(shop\\.a)$',
-  applyTo: 'quorum_queues',
+  applyTo: 'queues',
   priority: 10,
   definition: {},
 };

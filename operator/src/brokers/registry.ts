@@ -5,17 +5,20 @@
  * reconcile asks it again with one growing pause, and when it answers every subscription that waits is told once.
  */
 import { randomInt } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Log, Result } from '@warren/controller';
+import { DEFAULT_EXCHANGES, subscriptionsIn } from '@warren/topology';
 import type { BrokerCapabilities, Inventory, Membership } from '@warren/topology';
-import { conditionOf, conditionsAfter } from '../conditions.ts';
-import type { Said } from '../conditions.ts';
-import { BrokerSecretError } from '../errors.ts';
 import type { OperatorMetrics } from '../metrics.ts';
-import { allows } from '../resources.ts';
-import type { BrokerResource, BrokerStatus } from '../resources.ts';
+import { ADOPT_ANNOTATION, allows } from '../resources.ts';
+import type { BrokerResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
+import { credentialsConditions, credentialsStory } from '../users/conditions.ts';
+import { brokerStatusOf, brokerStoriesOf, isReachable, whyDown } from './broker-status.ts';
+import { claimVirtualHost, releaseVirtualHost } from './claimer.ts';
 import type { BrokerClient, ConnectBroker } from './client.ts';
 import { BrokerConnection } from './connection.ts';
+import { DriftEvents } from './drift-events.ts';
 import { accessOf } from './secret.ts';
 import type { BrokerAccess } from './secret.ts';
 
@@ -23,13 +26,14 @@ export type BrokerState =
   | { state: 'up'; connection: BrokerConnection }
   /** There is no such EventBroker. `last`: how to reach what it was, for the deletions that are not finished. */
   | { state: 'missing'; message: string; last?: BrokerConnection }
-  /** It exists and does not answer, or its Secret is of no use. */
-  | { state: 'down'; reason: string; message: string }
+  /** It exists and does not answer, or its Secret is of no use. `last`: how it was reached before its Secret went. */
+  | { state: 'down'; reason: string; message: string; last?: BrokerConnection }
   /** Not asked yet: the answer is on its way. */
   | { state: 'unknown' };
 
 interface Entry {
-  access?: BrokerAccess;
+  /** Changes with what the client was made of. Says nothing about it. */
+  reach?: string;
   client?: BrokerClient;
   connection?: BrokerConnection;
   down?: { reason: string; message: string };
@@ -37,12 +41,21 @@ interface Entry {
   /** Its EventBroker is gone since then: milliseconds of `performance.now()`. */
   goneAt?: number;
   failures: number;
+  /** As it was last seen, for when it is gone. */
+  resource: BrokerResource;
+  /** Undefined while nobody could tell. */
+  alarms?: readonly string[];
+  events?: DriftEvents;
+  /** The virtual host has been this EventBroker's in the life of this process. */
+  hadClaim: boolean;
+  /** Status writes come one after the other, so that no story is told twice. */
+  telling: Promise<void>;
 }
 
 export interface RegistryOptions {
   source: ResourceSource;
   connect: ConnectBroker;
-  capabilitiesOf: (version: string) => BrokerCapabilities;
+  capabilitiesOf: (version: string, exchangeTypes?: readonly string[]) => BrokerCapabilities;
   metrics: OperatorMetrics;
   log: Log;
   /** How often a broker that is up is asked whether it still is: milliseconds. */
@@ -68,6 +81,10 @@ export class BrokerRegistry {
   ) => readonly Membership[] = () => [];
   /** Set by the operator: whether a subscription has objects on a broker. */
   isNeeded: (broker: string) => boolean = () => false;
+  /** Set by the operator: the subscriptions that name a broker, as `namespace/name`. */
+  usersOf: (broker: string) => readonly string[] = () => [];
+  /** Set by the operator: whether a queue or an exchange belongs to a subscription of a broker. */
+  isOurs: (broker: string, object: string) => boolean = () => false;
 
   readonly #probeMs: number;
 
@@ -84,17 +101,17 @@ export class BrokerRegistry {
   stateOf(broker: string): BrokerState {
     const resource = this.#options.source.brokers.get(broker);
     const { connection, down, goneAt } = this.#entries.get(broker) ?? {};
+    const last = connection !== undefined && isReachable(down) ? { last: connection } : {};
     if (resource === undefined) {
       const message = `there is no EventBroker named "${broker}"`;
-      const usable = goneAt !== undefined && connection !== undefined && down === undefined;
-      return { state: 'missing', message, ...(usable ? { last: connection } : {}) };
+      return { state: 'missing', message, ...(goneAt === undefined ? {} : last) };
     }
     if (!this.#isOurs(resource))
       return { state: 'down', reason: 'BrokerNotAllowed', message: 'it does not allow this namespace' };
     if (goneAt !== undefined) return { state: 'unknown' };
     if (down === undefined)
       return connection === undefined ? { state: 'unknown' } : { state: 'up', connection };
-    return { state: 'down', ...down };
+    return { state: 'down', ...down, ...last };
   }
 
   /**
@@ -105,6 +122,8 @@ export class BrokerRegistry {
     const resource = this.#options.source.brokers.get(broker);
     const entry = this.#entries.get(broker);
     if (resource === undefined || entry === undefined) return false;
+    // One that is under way may have begun before the failure.
+    await entry.probing;
     if (entry.down !== undefined) return false;
     await this.#probe(resource, entry);
     return this.stateOf(broker).state === 'up';
@@ -118,7 +137,13 @@ export class BrokerRegistry {
       await this.#forget(name);
       return {};
     }
-    const entry = this.#entries.get(name) ?? { failures: 0 };
+    const entry: Entry = this.#entries.get(name) ?? {
+      failures: 0,
+      resource,
+      hadClaim: false,
+      telling: Promise.resolve(),
+    };
+    entry.resource = resource;
     this.#entries.set(name, entry);
     await this.#probe(resource, entry);
     const { connection, down } = entry;
@@ -162,7 +187,7 @@ export class BrokerRegistry {
       this.askAgain(name);
       for (const listener of this.#listeners) listener(name);
     }
-    await this.#tell(resource, entry);
+    await this.#tell(entry);
   }
 
   async #connect(name: string, resource: BrokerResource, entry: Entry): Promise<void> {
@@ -170,27 +195,106 @@ export class BrokerRegistry {
     const { secretRef } = resource.spec;
     const where = `${secretRef.namespace}/${secretRef.name}`;
     const access = accessOf(where, await source.readSecret(secretRef));
-    if (entry.access?.fingerprint !== access.fingerprint) {
-      await entry.client?.close();
-      entry.access = access;
-      entry.client = connect({ url: access.managementUrl, vhost: access.vhost });
+    const requestsPerSecond = resource.spec.rateLimit?.requestsPerSecond;
+    const reach = `${access.fingerprint} ${requestsPerSecond}`;
+    if (entry.reach !== reach) {
+      await this.#disconnect(entry);
+      entry.reach = reach;
+      entry.client = connect({
+        url: access.managementUrl,
+        vhost: access.vhost,
+        requestsPerSecond,
+        observer: ({ method, status }) => metrics.requestMade(name, method, status),
+        ...(access.tls === undefined ? {} : { tls: access.tls }),
+      });
       delete entry.connection;
     }
     const client = entry.client;
     if (client === undefined) throw new TypeError('a broker without a client');
-    const { version } = await client.overview();
-    if (entry.connection?.version !== version)
-      entry.connection = new BrokerConnection({
-        name,
-        uri: access.uri,
-        version,
-        capabilities: capabilitiesOf(version),
-        client,
-        metrics,
-        foreseen: (found) => this.foreseen({ name, capabilities: capabilitiesOf(version) }, found),
-      });
+    const { version, exchangeTypes } = await client.overview();
+    const { exchanges = DEFAULT_EXCHANGES } = resource.spec;
+    const capabilities = { ...capabilitiesOf(version, exchangeTypes), exchanges };
+    const before = entry.connection;
+    const { consumerCredentials: credentials = { mode: 'Shared' } } = resource.spec;
+    const isSame =
+      before?.version === version &&
+      isDeepStrictEqual(before.capabilities, capabilities) &&
+      isDeepStrictEqual(before.users.policy, credentials);
+    const connection = isSame
+      ? before
+      : new BrokerConnection({
+          name,
+          access,
+          credentials,
+          version,
+          capabilities,
+          client,
+          metrics,
+          foreseen: (found) => this.foreseen({ name, capabilities }, found),
+        });
+    entry.connection = connection;
     // The whole virtual host and not a sign of life: it may be missing, and what is read serves the subscriptions.
-    await entry.connection.inventory({ maxAgeMs: this.#probeMs / 2 });
+    const [{ found }, alarms] = await Promise.all([
+      connection.inventory({ maxAgeMs: this.#probeMs / 2 }),
+      this.#alarms(client),
+      connection.users.look(),
+    ]);
+    if (alarms === undefined) delete entry.alarms;
+    else entry.alarms = alarms;
+    // Who is told anew to take it over may do so anew.
+    if (resource.metadata.annotations?.[ADOPT_ANNOTATION] !== 'true') entry.hadClaim = false;
+    entry.hadClaim = await claimVirtualHost(connection, found, { ...this.#options, ...entry });
+    entry.events ??= this.#driftEvents(name, entry, access, client);
+    await entry.events.keep();
+  }
+
+  async #disconnect(entry: Entry): Promise<void> {
+    const { events, client } = entry;
+    delete entry.events;
+    delete entry.client;
+    delete entry.connection;
+    await Promise.all([events?.close(), client?.close()]);
+  }
+
+  /** A broker that does not tell of its alarms is of use all the same. */
+  async #alarms(client: BrokerClient): Promise<string[] | undefined> {
+    try {
+      return (await client.alarms())
+        .map(({ node, resource }) => (node === '' ? resource : `${resource} on ${node}`))
+        .sort();
+    } catch (error) {
+      this.#options.log.debug({ error: String(error) }, 'the alarms could not be asked for');
+      return undefined;
+    }
+  }
+
+  #driftEvents(name: string, entry: Entry, access: BrokerAccess, client: BrokerClient): DriftEvents {
+    const { log } = this.#options;
+    return new DriftEvents({
+      amqp: { url: access.uri, ...(access.tls === undefined ? {} : { tls: access.tls }) },
+      vhost: access.vhost,
+      locate: async () => {
+        try {
+          return await client.eventExchangeAt();
+        } catch {
+          return undefined;
+        }
+      },
+      found: () => entry.connection?.known,
+      isOurs: (object) => this.isOurs(name, object),
+      isWriting: (objects) => entry.connection?.isWriting(objects) === true,
+      onNews: () => {
+        log.debug({ broker: name }, 'the broker tells of a change');
+        entry.connection?.doubt();
+        this.askAgain(name);
+      },
+      onChange: () => {
+        this.#tell(entry).catch((error: unknown) => {
+          // The next probe writes it.
+          log.debug({ broker: name, error: String(error) }, 'the status could not be written');
+        });
+      },
+    });
   }
 
   #pause({ down, failures }: Entry): number {
@@ -200,48 +304,59 @@ export class BrokerRegistry {
     return pause / 2 + randomInt(Math.max(1, Math.floor(pause / 2)));
   }
 
+  /** Says of a broker that is up what has changed since it was last said, such as the number of its subscriptions. */
+  async tell(broker: string): Promise<void> {
+    const entry = this.#entries.get(broker);
+    // A probe says it at its end, and what it has yet to ask for is not known.
+    if (entry === undefined || entry.probing !== undefined) return entry?.probing;
+    if (entry.down === undefined && entry.goneAt === undefined) await this.#tell(entry);
+  }
+
   /** One condition and one event for a change, however often it is seen. */
-  async #tell(resource: BrokerResource, { connection, down }: Entry): Promise<void> {
-    const { source } = this.#options;
-    const { generation } = resource.metadata;
-    const said: Said[] =
-      down === undefined
-        ? [
-            { type: 'Reachable', status: 'True', reason: 'Answers', message: 'the management API answers' },
-            {
-              type: 'Ready',
-              status: 'True',
-              reason: 'Ready',
-              message: `RabbitMQ ${connection?.version ?? ''}: ${retryWords(connection?.capabilities)}`,
-            },
-          ]
-        : [
-            { type: 'Reachable', status: 'False', ...down },
-            { type: 'Ready', status: 'False', ...down },
-          ];
-    const status: BrokerStatus = {
-      ...(generation === undefined ? {} : { observedGeneration: generation }),
-      ...(connection === undefined
-        ? resource.status?.version === undefined
-          ? {}
-          : { version: resource.status.version }
-        : { version: connection.version }),
-      conditions: conditionsAfter(resource.status?.conditions, said, generation, new Date().toISOString()),
-    };
-    const old = conditionOf(resource.status?.conditions, 'Ready');
+  #tell(entry: Entry): Promise<void> {
+    const telling = entry.telling.then(() => this.#say(entry));
+    entry.telling = telling.catch(() => undefined);
+    return telling;
+  }
+
+  async #say(entry: Entry): Promise<void> {
+    const { source, log } = this.#options;
+    const { down, connection, alarms, events } = entry;
+    const resource = source.brokers.get(entry.resource.metadata.name);
+    // Neither up nor down: it is being connected to anew.
+    if (resource === undefined || (connection === undefined && down === undefined)) return;
+    const { name } = resource.metadata;
+    const status = brokerStatusOf(
+      resource,
+      {
+        ...(down === undefined ? {} : { down }),
+        ...(connection === undefined ? {} : { connection }),
+        ...(alarms === undefined ? {} : { alarms }),
+        ...(events === undefined ? {} : { watching: events.watching }),
+        ...this.#count(name, connection),
+        further: connection === undefined ? [] : credentialsConditions(connection.users),
+      },
+      new Date().toISOString(),
+    );
+    const credentials = credentialsStory(resource.status?.conditions, status.conditions);
+    const stories = [
+      ...brokerStoriesOf(resource.status, status),
+      ...(credentials === undefined ? [] : [credentials]),
+    ];
     await source.writeBrokerStatus(resource, status);
-    const now = conditionOf(status.conditions, 'Ready');
-    if (now === undefined || (old?.status === now.status && old.reason === now.reason)) return;
-    const { metadata } = resource;
-    const fields = { broker: metadata.name, reason: now.reason };
-    if (now.status === 'True') this.#options.log.info(fields, `the broker is ready: ${now.message}`);
-    else this.#options.log.warn(fields, `the broker is not available: ${now.message}`);
-    source.tell(resource, {
-      type: now.status === 'True' ? 'Normal' : 'Warning',
-      reason: now.reason,
-      action: 'Connect',
-      message: now.message,
-    });
+    for (const story of stories) {
+      const fields = { broker: name, reason: story.reason };
+      if (story.type === 'Normal') log.info(fields, `the broker: ${story.message}`);
+      else log.warn(fields, `the broker: ${story.message}`);
+      source.tell(resource, story);
+    }
+  }
+
+  /** Several operators with a namespace each may share a broker: then what is on it counts, which is the same for all. */
+  #count(name: string, connection: BrokerConnection | undefined): { subscriptions?: number } {
+    if (this.#options.source.namespace === undefined) return { subscriptions: this.usersOf(name).length };
+    const { known } = connection ?? {};
+    return known === undefined ? {} : { subscriptions: subscriptionsIn(known).size };
   }
 
   /**
@@ -252,8 +367,11 @@ export class BrokerRegistry {
     const { keepMs = 0 } = this.#options;
     const entry = this.#entries.get(name);
     const goneAt = entry?.goneAt ?? performance.now();
-    const isUsable = entry?.connection !== undefined && entry.down === undefined;
+    if (entry !== undefined && entry.goneAt === undefined) this.#tellOfUsers(name, entry);
+    const isUsable = entry?.connection !== undefined && isReachable(entry.down);
     if (!isUsable || !this.isNeeded(name) || performance.now() - goneAt >= keepMs) {
+      if (entry?.connection !== undefined && isUsable && entry.hadClaim)
+        await releaseVirtualHost(entry.connection, { ...this.#options, ...entry });
       await this.#forget(name);
       return {};
     }
@@ -265,48 +383,30 @@ export class BrokerRegistry {
     return { requeueAfterMs: Math.max(100, Math.min(this.#probeMs, goneAt + keepMs - performance.now())) };
   }
 
+  /** Nothing holds a deletion up; who still uses it is told. */
+  #tellOfUsers(name: string, { resource }: Entry): void {
+    const { source, log } = this.#options;
+    const users = this.usersOf(name);
+    if (users.length === 0) return;
+    const shown = users.slice(0, 5).join(', ');
+    const message =
+      `deleted while ${users.length === 1 ? 'a subscription uses it' : `${users.length} subscriptions use it`} ` +
+      `(${shown}${users.length > 5 ? ', …' : ''}): their queues and what they hold stay, consumers go on, and nobody looks after them until it is there again`;
+    log.warn({ broker: name, reason: 'DeletedInUse' }, message);
+    source.tell(resource, { type: 'Warning', reason: 'DeletedInUse', action: 'Delete', message });
+  }
+
   async #forget(name: string): Promise<void> {
     const entry = this.#entries.get(name);
     this.#entries.delete(name);
     this.#options.metrics.brokerGone(name);
-    await entry?.client?.close();
+    if (entry !== undefined) await this.#disconnect(entry);
     for (const listener of this.#listeners) listener(name);
   }
 
   async close(): Promise<void> {
     const entries = [...this.#entries.values()];
     this.#entries.clear();
-    await Promise.all(entries.flatMap(({ client }) => (client === undefined ? [] : [client.close()])));
+    await Promise.all(entries.map((entry) => this.#disconnect(entry)));
   }
-}
-
-function retryWords(capabilities: BrokerCapabilities | undefined): string {
-  return capabilities?.delayedRetry === true
-    ? 'retries are delayed by the broker itself'
-    : 'retries go through wait queues';
-}
-
-const REASONS: Record<string, string> = {
-  WARREN_BROKER_SECRET: 'SecretInvalid',
-  WARREN_BROKER_UNREACHABLE: 'Unreachable',
-  WARREN_BROKER_UNAUTHORIZED: 'Unauthorized',
-  WARREN_BROKER_FORBIDDEN: 'Forbidden',
-  WARREN_BROKER_NOT_FOUND: 'VirtualHostNotFound',
-  WARREN_BROKER_FAILED: 'Failing',
-};
-
-function whyDown(error: unknown): { reason: string; message: string } {
-  const code = (error as { code?: unknown } | null)?.code;
-  const reason = typeof code === 'string' ? REASONS[code] : undefined;
-  if (error instanceof BrokerSecretError) return { reason: 'SecretInvalid', message: error.message };
-  return {
-    reason: reason ?? 'Unreachable',
-    message: error instanceof Error ? error.message : String(error),
-  };
-}
-
-/** Whether an error means that the broker, and not one request, is the trouble. */
-export function concernsBroker(error: unknown): boolean {
-  const code = (error as { code?: unknown } | null)?.code;
-  return code === 'WARREN_BROKER_UNREACHABLE' || code === 'WARREN_BROKER_UNAUTHORIZED';
 }

@@ -1,5 +1,7 @@
 /** What an EventBroker's Secret says: where the virtual host is, for consumers and for the operator. */
 import { createHash } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import type { TlsEntries } from '@warren/topology';
 import { BrokerSecretError } from '../errors.ts';
 
 export interface BrokerAccess {
@@ -8,6 +10,8 @@ export interface BrokerAccess {
   /** `http://user:password@host:port` */
   managementUrl: string;
   vhost: string;
+  /** Certificates as PEM, for https and amqps; handed to consumers too. */
+  tls?: { ca?: string; cert?: string; key?: string };
   /** Changes when anything above does. Says nothing about it. */
   fingerprint: string;
 }
@@ -24,9 +28,60 @@ export function accessOf(where: string, entries: Record<string, string> | undefi
     management.username = uri.username;
     management.password = uri.password;
   }
-  const access = { uri: uri.toString(), managementUrl: management.toString(), vhost };
+  const tls = tlsIn(where, entries);
+  const access = {
+    uri: uri.toString(),
+    managementUrl: management.toString(),
+    vhost,
+    ...(tls === undefined ? {} : { tls }),
+  };
   const fingerprint = createHash('sha256').update(JSON.stringify(access)).digest('hex');
   return { ...access, fingerprint };
+}
+
+/** The keys are those of cert-manager and of Secrets of type kubernetes.io/tls. */
+function tlsIn(where: string, entries: Record<string, string>): BrokerAccess['tls'] {
+  const ca = pemIn(where, entries, 'ca.crt');
+  const cert = pemIn(where, entries, 'tls.crt');
+  const key = pemIn(where, entries, 'tls.key');
+  if ((cert === undefined) !== (key === undefined))
+    throw new BrokerSecretError(
+      `the Secret ${where} has ${cert === undefined ? 'tls.key' : 'tls.crt'} alone: a client certificate is tls.crt and tls.key together`,
+    );
+  if (ca === undefined && cert === undefined) return undefined;
+  const tls = {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
+  };
+  try {
+    createSecureContext(tls);
+  } catch {
+    throw new BrokerSecretError(
+      `the certificates of the Secret ${where} cannot be read, or tls.key is of another one than tls.crt`,
+    );
+  }
+  return tls;
+}
+
+function pemIn(where: string, entries: Record<string, string>, key: string): string | undefined {
+  const text = entries[key]?.trim();
+  if (text === undefined || text === '') return undefined;
+  const blocks = text.match(/-----BEGIN [A-Z ]+-----[^-]+-----END [A-Z ]+-----/g) ?? [];
+  if (blocks.length === 0)
+    throw new BrokerSecretError(
+      `the key "${key}" of the Secret ${where} is not PEM: it must begin with -----BEGIN`,
+    );
+  return `${text}\n`;
+}
+
+/** What a consumer's binding says of the certificates, under the same keys. */
+export function tlsEntriesOf(tls: BrokerAccess['tls'] = {}): TlsEntries {
+  const { ca, cert, key } = tls;
+  return {
+    ...(ca === undefined ? {} : { 'ca.crt': ca }),
+    ...(cert === undefined ? {} : { 'tls.crt': cert }),
+    ...(key === undefined ? {} : { 'tls.key': key }),
+  };
 }
 
 function urlIn(where: string, entries: Record<string, string>, key: string, protocols: string[]): URL {

@@ -5,16 +5,28 @@
  * A file that is half written, or gone while an editor renames, costs nothing: a mistake holds what was in force, and a
  * resource counts as removed only when it is missing in two readings some time apart.
  */
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, realpath, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { basename, join, relative, resolve } from 'node:path';
 import { watch } from 'chokidar';
 import type { FSWatcher } from 'chokidar';
 import type { Log } from '@warren/controller';
 import { FolderError } from '../errors.ts';
 import { FINALIZER } from '../resources.ts';
-import type { BrokerResource, BrokerStatus, SubscriptionResource, SubscriptionStatus } from '../resources.ts';
+import type {
+  BoundResource,
+  BrokerResource,
+  BrokerStatus,
+  Kind,
+  PublisherResource,
+  PublisherStatus,
+  SubscriptionResource,
+  SubscriptionStatus,
+} from '../resources.ts';
 import type { ResourceSource, SecretRef, StoryEvent } from '../source.ts';
 import { isDeepStrictEqual } from 'node:util';
+import { keyOfSubscription, namespaceOf } from '../subscriptions/claims.ts';
 import type { KindValidator } from '../validation/crd.ts';
 import { describeProblem } from './document.ts';
 import type { Problem } from './document.ts';
@@ -23,7 +35,7 @@ import { idOf, loadFiles } from './load.ts';
 import type { Loaded, LoadedResource, TextFile } from './load.ts';
 import { FolderCollection } from './memory.ts';
 import { addEvent, Records } from './records.ts';
-import type { BrokerRecord, SubscriptionRecord } from './records.ts';
+import type { AnyRecord } from './records.ts';
 
 export interface FolderSourceOptions {
   /** Where the resources are written. */
@@ -45,6 +57,7 @@ export interface FolderSourceOptions {
 export class FolderSource implements ResourceSource {
   readonly mode = 'folder';
   readonly subscriptions: FolderCollection<SubscriptionResource>;
+  readonly publishers: FolderCollection<PublisherResource>;
   readonly brokers: FolderCollection<BrokerResource>;
   readonly #options: Required<FolderSourceOptions>;
   readonly #records: Records;
@@ -70,6 +83,7 @@ export class FolderSource implements ResourceSource {
     this.#records = new Records(options.state);
     const now = () => new Date().toISOString();
     this.subscriptions = new FolderCollection<SubscriptionResource>('EventSubscription', this.#records, now);
+    this.publishers = new FolderCollection<PublisherResource>('EventPublisher', this.#records, now);
     this.brokers = new FolderCollection<BrokerResource>('EventBroker', this.#records, now);
   }
 
@@ -143,11 +157,12 @@ export class FolderSource implements ResourceSource {
   }
 
   /** The folder may be written in another way than last time, relative or not: its files are known by their names. */
-  #restore(record: SubscriptionRecord | BrokerRecord): void {
+  #restore(record: AnyRecord): void {
     const { name, namespace } = record.resource.metadata;
-    const restored = { ...record, file: join(this.#options.folder, basename(record.file)) };
-    if (restored.resource.kind === 'EventBroker') this.brokers.restore(name, restored as BrokerRecord);
-    else this.subscriptions.restore(`${namespace ?? 'default'}/${name}`, restored as SubscriptionRecord);
+    const restored = { ...record, file: join(this.#options.folder, basename(record.file)) } as never;
+    const { kind } = record.resource;
+    const key = kind === 'EventBroker' ? name : `${namespace ?? 'default'}/${name}`;
+    this.#collectionOf(kind).restore(key, restored);
   }
 
   /** Reads the folder in so many milliseconds, or before: changes that go on and on do not put it off. */
@@ -219,26 +234,35 @@ export class FolderSource implements ResourceSource {
     return { files, unreadable };
   }
 
+  async clusterId(): Promise<string> {
+    const where = `${hostname()}:${await realpath(this.#options.folder)}`;
+    return createHash('sha256').update(where).digest('hex').slice(0, 16);
+  }
+
   #inForce(id: string): unknown {
     const [kind, key] = splitId(id);
-    return kind === 'EventBroker' ? this.brokers.get(key) : this.subscriptions.get(key);
+    return this.#collectionOf(kind).get(key);
   }
 
   async #describe(one: LoadedResource): Promise<void> {
-    if (one.kind === 'EventBroker') await this.brokers.describe(one.key, one);
-    else await this.subscriptions.describe(one.key, one);
+    await this.#collectionOf(one.kind).describe(one.key, one);
+  }
+
+  /** What is done to a record of one kind is done to it in the collection of that kind. */
+  #collectionOf(kind: string | undefined): FolderCollection<BoundResource | BrokerResource> {
+    if (kind === 'EventBroker') return this.brokers;
+    return kind === 'EventPublisher' ? this.publishers : this.subscriptions;
   }
 
   async #complain(id: string, problems: readonly Problem[]): Promise<void> {
     const [kind, key] = splitId(id);
     this.#missingSince.delete(id);
-    const collection = kind === 'EventBroker' ? this.brokers : this.subscriptions;
-    await collection.complain(key, problems.map(describeProblem));
+    await this.#collectionOf(kind).complain(key, problems.map(describeProblem));
   }
 
   /** What the folder no longer describes. A resource whose file has an unreadable part is not missing: nobody can tell. */
   async #remove(loaded: Loaded, first: boolean): Promise<void> {
-    for (const collection of [this.subscriptions, this.brokers]) {
+    for (const collection of [this.subscriptions, this.publishers, this.brokers]) {
       for (const key of collection.keys()) {
         const id = idOf(collection.kind, key);
         const record = collection.record(key);
@@ -256,6 +280,8 @@ export class FolderSource implements ResourceSource {
         if (!first && performance.now() - since >= this.#options.removedAfterMs) {
           this.#missingSince.delete(id);
           await collection.remove(key);
+          if (collection !== this.brokers && collection.get(key) === undefined)
+            await this.#forgetBinding(collection.kind, key);
         } else this.#soon(this.#options.removedAfterMs);
       }
     }
@@ -289,22 +315,29 @@ export class FolderSource implements ResourceSource {
     return Object.fromEntries(Object.entries(entries).map(([key, value]) => [key, value.trimEnd()]));
   }
 
-  async addFinalizer(subscription: SubscriptionResource): Promise<SubscriptionResource> {
-    const changed = await this.subscriptions.change(keyOfSubscription(subscription), (record) => {
+  async addFinalizer<T extends BoundResource>(resource: T): Promise<T> {
+    const changed = await this.#collectionOf(resource.kind).change(keyOfSubscription(resource), (record) => {
       const { metadata } = record.resource;
       const finalizers = [...new Set([...(metadata.finalizers ?? []), FINALIZER])];
       return { ...record, resource: { ...record.resource, metadata: { ...metadata, finalizers } } };
     });
-    return changed ?? subscription;
+    return (changed as T | undefined) ?? resource;
   }
 
-  async removeFinalizer(subscription: SubscriptionResource): Promise<void> {
-    const { namespace = 'default', name } = subscription.metadata;
-    const key = keyOfSubscription(subscription);
+  async removeFinalizer(resource: BoundResource): Promise<void> {
+    const key = keyOfSubscription(resource);
+    const collection = this.#collectionOf(resource.kind);
     // What came back in the meantime was not deleted: its file is there again.
-    if (this.subscriptions.get(key)?.metadata.deletionTimestamp === undefined) return;
-    await rm(this.#binding(namespace, name), { recursive: true, force: true });
-    await this.subscriptions.forget(key);
+    if (collection.get(key)?.metadata.deletionTimestamp === undefined) return;
+    await this.#forgetBinding(collection.kind, key);
+    await collection.forget(key);
+  }
+
+  async letGo(resource: BoundResource): Promise<void> {
+    await this.#collectionOf(resource.kind).change(keyOfSubscription(resource), (record) => {
+      const { finalizers: _, ...metadata } = record.resource.metadata;
+      return { ...record, resource: { ...record.resource, metadata } };
+    });
   }
 
   async writeSubscriptionStatus(
@@ -320,6 +353,13 @@ export class FolderSource implements ResourceSource {
     return true;
   }
 
+  async writePublisherStatus(resource: PublisherResource, status: PublisherStatus): Promise<boolean> {
+    const key = keyOfSubscription(resource);
+    if (isDeepStrictEqual(this.publishers.get(key)?.status, status)) return false;
+    await this.publishers.change(key, (record) => ({ ...record, resource: { ...record.resource, status } }));
+    return true;
+  }
+
   async writeBrokerStatus(resource: BrokerResource, status: BrokerStatus): Promise<boolean> {
     const key = resource.metadata.name;
     if (isDeepStrictEqual(this.brokers.get(key)?.status, status)) return false;
@@ -327,30 +367,32 @@ export class FolderSource implements ResourceSource {
     return true;
   }
 
-  tell(resource: SubscriptionResource | BrokerResource, event: StoryEvent): void {
+  tell(resource: BoundResource | BrokerResource, event: StoryEvent): void {
     const now = new Date().toISOString();
-    const telling =
-      resource.kind === 'EventBroker'
-        ? this.brokers.change(resource.metadata.name, (record) => ({
-            ...record,
-            events: addEvent(record.events, event, now),
-          }))
-        : this.subscriptions.change(keyOfSubscription(resource as SubscriptionResource), (record) => ({
-            ...record,
-            events: addEvent(record.events, event, now),
-          }));
+    const { kind, metadata } = resource;
+    const key = kind === 'EventBroker' ? metadata.name : keyOfSubscription(resource);
+    const telling = this.#collectionOf(kind).change(key, (record) => ({
+      ...record,
+      events: addEvent(record.events, event, now),
+    }));
     telling.catch((error: unknown) => {
       this.#options.log.warn({ error: String(error) }, 'an event could not be written');
     });
   }
 
-  writeBinding(
-    subscription: SubscriptionResource,
-    _name: string,
-    entries: Readonly<Record<string, string>>,
-  ): Promise<boolean> {
-    const { namespace = 'default', name } = subscription.metadata;
-    return writeKeys(this.#binding(namespace, name), entries);
+  writeBinding(one: BoundResource, _name: string, entries: Record<string, string>): Promise<boolean> {
+    return writeKeys(this.#binding(namespaceOf(one), one.metadata.name), entries);
+  }
+
+  readBinding({ metadata }: BoundResource): Promise<Record<string, string> | undefined> {
+    return readKeys(this.#binding(metadata.namespace ?? 'default', metadata.name));
+  }
+
+  /** A publisher's name may be a subscription's, which has the binding then: publishers/standing.ts. */
+  async #forgetBinding(kind: Kind, key: string): Promise<void> {
+    if (kind === 'EventPublisher' && this.subscriptions.get(key) !== undefined) return;
+    const [namespace = '', name = ''] = key.split('/');
+    await rm(this.#binding(namespace, name), { recursive: true, force: true });
   }
 
   #binding(namespace: string, name: string): string {
@@ -367,16 +409,12 @@ export class FolderSource implements ResourceSource {
     clearInterval(this.#reread);
     await Promise.all(this.#watchers.map((watcher) => watcher.close()));
     await this.#reading;
-    await Promise.all([this.subscriptions.settled(), this.brokers.settled()]);
+    await Promise.all([this.subscriptions, this.publishers, this.brokers].map((one) => one.settled()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-}
-
-function keyOfSubscription({ metadata }: SubscriptionResource): string {
-  return `${metadata.namespace ?? 'default'}/${metadata.name}`;
 }
 
 function codeOf(error: unknown): string {

@@ -17,6 +17,8 @@ export interface LoadedResource {
   /** `namespace/name`, or `name` for what has no namespace. */
   key: string;
   resource: Record<string, unknown>;
+  /** As the file has it, in its namespace: without defaults. */
+  written: Record<string, unknown>;
   file: string;
   line: number;
 }
@@ -46,12 +48,14 @@ export function idOf(kind: string, key: string): string {
 /**
  * @param inForce what is in force for an id now: rules that compare with the version before need it
  * @param unreadable files that are there and could not be read
+ * @param namespace of what has one and does not name it
  */
 export function loadFiles(
   files: readonly TextFile[],
   validators: ReadonlyMap<string, KindValidator>,
   inForce: (id: string) => unknown,
   unreadable: readonly Problem[] = [],
+  namespace = 'default',
 ): Loaded {
   const loaded: Loaded = {
     resources: new Map(),
@@ -65,7 +69,8 @@ export function loadFiles(
     const { documents, problems } = parseDocuments(file, text);
     if (problems.length > 0) loaded.heldFiles.add(file);
     loaded.problems.push(...problems);
-    for (const document of documents) loadDocument(file, document, validators, inForce, loaded, places);
+    for (const document of documents)
+      loadDocument(file, document, validators, inForce, loaded, places, namespace);
   }
   for (const [id, described] of places) {
     const [only] = described;
@@ -100,6 +105,7 @@ function loadDocument(
   inForce: (id: string) => unknown,
   loaded: Loaded,
   places: Map<string, LoadedResource[]>,
+  namespace: string,
 ): void {
   const { value } = document;
   const nameless = (line: number, sentence: string) => {
@@ -126,7 +132,7 @@ function loadDocument(
     );
     return;
   }
-  const located = locate(validator, value);
+  const located = locate(validator, value, namespace);
   const key = keyOf(validator, located);
   const { resource, findings } = validator.validate(
     located,
@@ -139,20 +145,27 @@ function loadDocument(
   }
   if (key === undefined) return;
   const id = idOf(kind, key);
-  places.set(id, [...(places.get(id) ?? []), { kind, key, resource, file, line: document.line }]);
+  places.set(id, [
+    ...(places.get(id) ?? []),
+    { kind, key, resource, written: located, file, line: document.line },
+  ]);
 }
 
 function lineOfFinding(document: FileDocument, { path, atKey }: Finding): number {
   return document.lineOf(path, { key: atKey === true });
 }
 
-/** What has a namespace and does not name one is in `default`, as with kubectl. */
-function locate(validator: KindValidator, value: Record<string, unknown>): Record<string, unknown> {
+/** What has a namespace and does not name one is in the one that is given, as with kubectl. */
+function locate(
+  validator: KindValidator,
+  value: Record<string, unknown>,
+  otherwise: string,
+): Record<string, unknown> {
   const { metadata } = value;
   if (!isRecord(metadata)) return value;
   const { namespace, ...rest } = metadata;
   if (!validator.namespaced) return { ...value, metadata: rest };
-  return { ...value, metadata: { ...rest, namespace: namespace ?? 'default' } };
+  return { ...value, metadata: { ...rest, namespace: namespace ?? otherwise } };
 }
 
 function keyOf(validator: KindValidator, value: Record<string, unknown>): string | undefined {

@@ -5,12 +5,12 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Enqueue } from '@warren/controller';
-import type { BrokerResource, Kind, SubscriptionResource } from '../resources.ts';
+import type { BoundResource, BrokerResource, Kind } from '../resources.ts';
 import type { Collection } from '../source.ts';
 import type { LoadedResource } from './load.ts';
 import type { FolderRecord, Records } from './records.ts';
 
-type AnyResource = SubscriptionResource | BrokerResource;
+type AnyResource = BoundResource | BrokerResource;
 
 /** One kind's resources. Every change is on disk before it is told. */
 export class FolderCollection<T extends AnyResource> implements Collection<T> {

@@ -7,7 +7,13 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
-import type { BrokerResource, Kind, SubscriptionResource } from '../resources.ts';
+import type {
+  BoundResource,
+  BrokerResource,
+  Kind,
+  PublisherResource,
+  SubscriptionResource,
+} from '../resources.ts';
 import { namesIn, readIfThere, writeAtomically } from './files.ts';
 
 export interface ToldEvent {
@@ -19,7 +25,7 @@ export interface ToldEvent {
   lastTime: string;
 }
 
-export interface FolderRecord<T extends SubscriptionResource | BrokerResource> {
+export interface FolderRecord<T extends BoundResource | BrokerResource> {
   resource: T;
   /** The file it was last read from, as in problems. */
   file: string;
@@ -30,10 +36,12 @@ export interface FolderRecord<T extends SubscriptionResource | BrokerResource> {
 
 export type SubscriptionRecord = FolderRecord<SubscriptionResource>;
 export type BrokerRecord = FolderRecord<BrokerResource>;
-export type AnyRecord = SubscriptionRecord | BrokerRecord;
+export type PublisherRecord = FolderRecord<PublisherResource>;
+export type AnyRecord = SubscriptionRecord | PublisherRecord | BrokerRecord;
 
 const HEADER = '# Written by the Warren operator. Edit the file named under `file`, not this one.\n';
 const EVENTS_KEPT = 20;
+const FOLDERS = { EventSubscription: '.', EventPublisher: 'publishers', EventBroker: 'brokers' } as const;
 
 export class Records {
   readonly #folder: string;
@@ -42,17 +50,15 @@ export class Records {
     this.#folder = join(stateFolder, 'status');
   }
 
-  /** `<state>/status/<namespace>.<name>.yaml`; brokers have no namespace and lie in a folder of their own. */
+  /** `<state>/status/<namespace>.<name>.yaml`; publishers, and brokers, which have no namespace, in folders of their own. */
   #path(kind: Kind, key: string): string {
-    return kind === 'EventBroker'
-      ? join(this.#folder, 'brokers', `${key}.yaml`)
-      : join(this.#folder, `${key.replace('/', '.')}.yaml`);
+    return join(this.#folder, FOLDERS[kind], `${key.replace('/', '.')}.yaml`);
   }
 
   /** Everything remembered. A file that is no record is reported, not guessed at. */
   async load(onBroken: (file: string, why: string) => void): Promise<AnyRecord[]> {
     const records: AnyRecord[] = [];
-    for (const folder of [this.#folder, join(this.#folder, 'brokers')]) {
+    for (const folder of Object.values(FOLDERS).map((name) => join(this.#folder, name))) {
       for (const name of await namesIn(folder)) {
         if (!name.endsWith('.yaml') || name.startsWith('.')) continue;
         const path = join(folder, name);
@@ -61,7 +67,7 @@ export class Records {
             file: string;
             problems?: string[];
             events?: ToldEvent[];
-          } & (SubscriptionResource | BrokerResource);
+          } & (BoundResource | BrokerResource);
           if (typeof file !== 'string' || typeof resource.metadata.name !== 'string')
             throw new TypeError('not a record');
           records.push({ resource, file, problems: problems ?? [], events: events ?? [] } as AnyRecord);

@@ -19,7 +19,18 @@ test('what is applied becomes Ready, and kubectl shows it: columns, binding, sto
   const queue = `${world.namespace}.loyalty`;
   expect(await host.keysOf(queue)).toEqual(['order.placed', 'payment.*']);
   const [heads, row] = (await world.kubectl('get', 'esub')).split('\n').map((line) => line.split(/\s+/));
-  expect(heads).toEqual(['NAME', 'READY', 'EVENTS', 'DEPTH', 'UNACKED', 'DEAD', 'CONSUMERS', 'AGE']);
+  expect(heads).toEqual([
+    'NAME',
+    'READY',
+    'EVENTS',
+    'DEPTH',
+    'UNACKED',
+    'DEAD',
+    'CONSUMERS',
+    'WAITING',
+    'REPLICAS',
+    'AGE',
+  ]);
   expect(row?.slice(0, 7)).toEqual(['loyalty', 'True', '["OrderPlaced","payment.*"]', '0', '0', '0', '0']);
   expect(await world.secret('loyalty-binding')).toMatchObject({
     type: 'rabbitmq',

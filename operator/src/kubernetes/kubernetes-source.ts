@@ -2,16 +2,21 @@
 import { isDeepStrictEqual } from 'node:util';
 import {
   AlreadyExistsError,
+  ConnectionError,
   controllerReference,
   createEventRecorder,
   createReflector,
   keyOf,
   ownedBy,
   predicates,
+  RequestTimeoutError,
   resources,
+  ServerError,
+  TooManyRequestsError,
   watchSource,
 } from '@warren/controller';
 import type {
+  Change,
   Cluster,
   ControllerMetrics,
   EventRecorder,
@@ -24,15 +29,33 @@ import type {
 } from '@warren/controller';
 import { BindingTakenError } from '../errors.ts';
 import { API_VERSION, FINALIZER } from '../resources.ts';
-import type { BrokerResource, BrokerStatus, SubscriptionResource, SubscriptionStatus } from '../resources.ts';
+import type {
+  BoundResource,
+  BrokerResource,
+  BrokerStatus,
+  Kind,
+  PublisherResource,
+  PublisherStatus,
+  SubscriptionResource,
+  SubscriptionStatus,
+} from '../resources.ts';
 import type { ResourceSource, SecretRef, StoryEvent } from '../source.ts';
 import { FreshCollection } from './fresh.ts';
+import { OwnWrites } from './own-writes.ts';
 
 export const subscriptionType = {
   group: 'warren.events',
   version: 'v1alpha1',
   kind: 'EventSubscription',
   plural: 'eventsubscriptions',
+  namespaced: true,
+} as const satisfies ResourceType;
+
+export const publisherType = {
+  group: 'warren.events',
+  version: 'v1alpha1',
+  kind: 'EventPublisher',
+  plural: 'eventpublishers',
   namespaced: true,
 } as const satisfies ResourceType;
 
@@ -58,7 +81,7 @@ interface Namespace extends KubernetesObject {
 
 export interface KubernetesSourceOptions {
   cluster: Cluster;
-  /** Only this namespace's subscriptions. */
+  /** Only this namespace's subscriptions and publishers. */
   namespace?: string;
   /** Names this process in events. */
   instance: string;
@@ -70,20 +93,28 @@ export class KubernetesSource implements ResourceSource {
   readonly mode = 'kubernetes';
   readonly namespace?: string;
   readonly subscriptions: FreshCollection<SubscriptionResource>;
+  readonly publishers: FreshCollection<PublisherResource>;
   readonly brokers: FreshCollection<BrokerResource>;
-  /** Enqueues a subscription whose binding Secret was changed or deleted by hand. */
-  readonly bindingChanges: Source;
+  /** Enqueue whose binding Secret was changed or deleted by hand. */
+  readonly bindingChanges: { subscriptions: Source; publishers: Source };
   readonly #subscriptionClient: ResourceClient<SubscriptionResource>;
+  readonly #publisherClient: ResourceClient<PublisherResource>;
   readonly #brokerClient: ResourceClient<BrokerResource>;
   readonly #secrets: ResourceClient<Secret>;
   readonly #namespaces: ResourceClient<Namespace>;
   readonly #bindings: Reflector<Secret>;
+  readonly #ownSecrets = new OwnWrites<Secret>(({ data }) => data);
   readonly #reflectors: readonly Pick<Reflector<KubernetesObject>, 'stop'>[];
   readonly #recorder: EventRecorder;
+  readonly #cluster: Cluster;
+  /** As they were last read. */
+  readonly #secretsRead = new Map<string, Record<string, string> | undefined>();
 
   constructor({ cluster, namespace, instance, metrics, log }: KubernetesSourceOptions) {
+    this.#cluster = cluster;
     if (namespace !== undefined) this.namespace = namespace;
     this.#subscriptionClient = cluster.resource<SubscriptionResource>(subscriptionType);
+    this.#publisherClient = cluster.resource<PublisherResource>(publisherType);
     this.#brokerClient = cluster.resource<BrokerResource>(brokerType);
     this.#secrets = cluster.resource<Secret>(resources.secrets);
     this.#namespaces = cluster.resource<Namespace>(resources.namespaces);
@@ -94,6 +125,12 @@ export class KubernetesSource implements ResourceSource {
       log,
       ...observed('eventsubscriptions'),
     });
+    const publishers = createReflector({
+      resource: this.#publisherClient,
+      namespace,
+      log,
+      ...observed('eventpublishers'),
+    });
     const brokers = createReflector({ resource: this.#brokerClient, log, ...observed('eventbrokers') });
     this.#bindings = createReflector({
       resource: this.#secrets,
@@ -102,23 +139,33 @@ export class KubernetesSource implements ResourceSource {
       log,
       ...observed('secrets'),
     });
-    const { any, generationChanged, annotationsChanged, deletionStarted, finalizersChanged } = predicates;
-    const mattersToUs = any(generationChanged, annotationsChanged, deletionStarted, finalizersChanged);
+    const { any, generationChanged, annotationsChanged, deletionStarted } = predicates;
+    const mattersToUs = any(generationChanged, annotationsChanged, deletionStarted, finalizerTaken);
     this.subscriptions = new FreshCollection(
       subscriptions,
       watchSource(subscriptions, { name: 'subscriptions', predicate: mattersToUs }),
+    );
+    this.publishers = new FreshCollection(
+      publishers,
+      watchSource(publishers, { name: 'publishers', predicate: mattersToUs }),
     );
     this.brokers = new FreshCollection(
       brokers,
       watchSource(brokers, { name: 'brokers', predicate: any(generationChanged, deletionStarted) }),
     );
-    this.bindingChanges = watchSource(this.#bindings, {
-      name: 'bindings',
-      // What was there before is looked at by the subscription's own first reconcile.
-      predicate: ({ initial }) => !initial,
-      map: ownedBy('EventSubscription'),
-    });
-    this.#reflectors = [subscriptions, brokers, this.#bindings];
+    const changesOf = (kind: Kind) =>
+      watchSource(this.#bindings, {
+        name: `bindings of ${kind}`,
+        // What was there before is looked at by its owner's own first reconcile.
+        predicate: (change) =>
+          !change.initial && isOwnedBy(change.object, kind) && !this.#ownSecrets.isOwn(change),
+        map: ownedBy(kind),
+      });
+    this.bindingChanges = {
+      subscriptions: changesOf('EventSubscription'),
+      publishers: changesOf('EventPublisher'),
+    };
+    this.#reflectors = [subscriptions, publishers, brokers, this.#bindings];
     this.#recorder = createEventRecorder({
       cluster,
       controller: 'warren.events/operator',
@@ -128,15 +175,20 @@ export class KubernetesSource implements ResourceSource {
     });
   }
 
+  clusterId(): Promise<string | undefined> {
+    return this.#cluster.authority();
+  }
+
+  /** An API server that is away is nothing to the broker: until it is back, what was last read holds. */
   async readSecret({ namespace, name }: SecretRef): Promise<Record<string, string> | undefined> {
-    const secret = await this.#secrets.find({ namespace, name });
-    if (secret === undefined) return undefined;
-    return Object.fromEntries(
-      Object.entries(secret.data ?? {}).map(([key, value]) => [
-        key,
-        Buffer.from(value, 'base64').toString('utf8'),
-      ]),
-    );
+    const key = keyOf({ name, namespace });
+    try {
+      const secret = await this.#secrets.find({ namespace, name });
+      this.#secretsRead.set(key, secret === undefined ? undefined : textsOf(secret));
+    } catch (error) {
+      if (!isAway(error) || !this.#secretsRead.has(key)) throw error;
+    }
+    return this.#secretsRead.get(key);
   }
 
   /** Watching Secrets that are not ours would need the right to read all of them: a rotation is seen when the broker is next asked. */
@@ -144,23 +196,32 @@ export class KubernetesSource implements ResourceSource {
     // See above.
   }
 
-  async addFinalizer(subscription: SubscriptionResource): Promise<SubscriptionResource> {
-    const finalizers = subscription.metadata.finalizers ?? [];
-    if (finalizers.includes(FINALIZER)) return subscription;
-    return this.subscriptions.wrote(
-      await this.#subscriptionClient.patchFinalizers(subscription, [...finalizers, FINALIZER]),
+  async addFinalizer<T extends BoundResource>(resource: T): Promise<T> {
+    const finalizers = resource.metadata.finalizers ?? [];
+    if (finalizers.includes(FINALIZER)) return resource;
+    return this.#setFinalizers(resource, [...finalizers, FINALIZER]);
+  }
+
+  async removeFinalizer(resource: BoundResource): Promise<void> {
+    const finalizers = resource.metadata.finalizers ?? [];
+    if (!finalizers.includes(FINALIZER)) return;
+    await this.#setFinalizers(
+      resource,
+      finalizers.filter((one) => one !== FINALIZER),
     );
   }
 
-  async removeFinalizer(subscription: SubscriptionResource): Promise<void> {
-    const finalizers = subscription.metadata.finalizers ?? [];
-    if (!finalizers.includes(FINALIZER)) return;
-    this.subscriptions.wrote(
-      await this.#subscriptionClient.patchFinalizers(
-        subscription,
-        finalizers.filter((one) => one !== FINALIZER),
-      ),
-    );
+  letGo(resource: BoundResource): Promise<void> {
+    return this.removeFinalizer(resource);
+  }
+
+  async #setFinalizers<T extends BoundResource>(resource: T, finalizers: string[]): Promise<T> {
+    if (isPublisher(resource))
+      return this.publishers.wrote(await this.#publisherClient.patchFinalizers(resource, finalizers)) as T;
+    const subscription: SubscriptionResource = resource;
+    return this.subscriptions.wrote(
+      await this.#subscriptionClient.patchFinalizers(subscription, finalizers),
+    ) as T;
   }
 
   async writeSubscriptionStatus(
@@ -172,22 +233,28 @@ export class KubernetesSource implements ResourceSource {
     return true;
   }
 
+  async writePublisherStatus(resource: PublisherResource, status: PublisherStatus): Promise<boolean> {
+    if (isDeepStrictEqual(resource.status ?? {}, status)) return false;
+    this.publishers.wrote(await this.#publisherClient.applyStatus(resource.metadata, status));
+    return true;
+  }
+
   async writeBrokerStatus(resource: BrokerResource, status: BrokerStatus): Promise<boolean> {
     if (isDeepStrictEqual(resource.status ?? {}, status)) return false;
     this.brokers.wrote(await this.#brokerClient.applyStatus(resource.metadata, status));
     return true;
   }
 
-  tell(resource: SubscriptionResource | BrokerResource, { type, reason, action, message }: StoryEvent): void {
+  tell(resource: BoundResource | BrokerResource, { type, reason, action, message }: StoryEvent): void {
     this.#recorder.event(resource, { type, reason, action, message });
   }
 
   async writeBinding(
-    subscription: SubscriptionResource,
+    resource: BoundResource,
     name: string,
     entries: Readonly<Record<string, string>>,
   ): Promise<boolean> {
-    const { namespace } = subscription.metadata;
+    const { namespace } = resource.metadata;
     const data = Object.fromEntries(
       Object.entries(entries).map(([key, value]) => [key, Buffer.from(value).toString('base64')]),
     );
@@ -195,10 +262,15 @@ export class KubernetesSource implements ResourceSource {
       name,
       ...(namespace === undefined ? {} : { namespace }),
       labels: {
-        [BINDING_LABEL]: subscription.metadata.name.slice(0, 63),
+        [BINDING_LABEL]: resource.metadata.name.slice(0, 63),
         'app.kubernetes.io/managed-by': 'warren-operator',
       },
-      ownerReferences: [controllerReference({ ...subscription, apiVersion: API_VERSION }, subscriptionType)],
+      ownerReferences: [
+        controllerReference(
+          { ...resource, apiVersion: API_VERSION },
+          isPublisher(resource) ? publisherType : subscriptionType,
+        ),
+      ],
     };
     const before = this.#bindings.store.get(keyOf({ name, namespace }));
     const same =
@@ -207,20 +279,54 @@ export class KubernetesSource implements ResourceSource {
       isDeepStrictEqual(before.metadata.ownerReferences, metadata.ownerReferences);
     if (same) return false;
     const secret = { metadata, type: 'servicebinding.io/rabbitmq', data };
-    if (before === undefined) {
-      // Created, not applied: applying would take over a Secret of somebody else's that has this name.
-      try {
-        await this.#secrets.create(secret);
-        return true;
-      } catch (error) {
-        if (!(error instanceof AlreadyExistsError)) throw error;
-      }
-      const there = await this.#secrets.find({ name, namespace });
-      if (there !== undefined && there.metadata.labels?.[BINDING_LABEL] === undefined)
-        throw new BindingTakenError(`${namespace ?? ''}/${name}`);
+    this.#ownSecrets.writing(secret);
+    if (before !== undefined) {
+      await this.#changeBinding(resource, before, metadata, data);
+      return true;
     }
-    await this.#secrets.apply(secret);
+    // Created, not applied: applying would take over a Secret of somebody else's that has this name.
+    try {
+      await this.#secrets.create(secret);
+    } catch (error) {
+      if (!(error instanceof AlreadyExistsError)) throw error;
+      const there = await this.#secrets.find({ name, namespace });
+      if (there === undefined) throw error;
+      await this.#changeBinding(resource, there, metadata, data);
+    }
     return true;
+  }
+
+  /** Patched, not applied: it was created, and what creates owns its entries and owners, so that an apply takes none away. */
+  async #changeBinding(
+    resource: BoundResource,
+    before: Secret,
+    metadata: KubernetesObject['metadata'],
+    data: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    const isTaken =
+      before.metadata.labels?.[BINDING_LABEL] === undefined ||
+      (isPublisher(resource) && isOwnedBy(before, 'EventSubscription'));
+    if (isTaken) throw new BindingTakenError(keyOf(metadata));
+    const { uid, resourceVersion } = before.metadata;
+    const isOwn = before.metadata.ownerReferences?.some((owner) => owner.uid === resource.metadata.uid);
+    // Nobody may have taken it meanwhile.
+    const guard = isOwn === true ? {} : { uid, resourceVersion };
+    const gone = Object.keys(before.data ?? {}).filter((key) => !(key in data));
+    await this.#secrets.mergePatch(metadata, {
+      metadata: { ...guard, labels: metadata.labels, ownerReferences: metadata.ownerReferences },
+      data: { ...Object.fromEntries(gone.map((key) => [key, null])), ...data },
+    });
+  }
+
+  async readBinding(
+    { metadata }: BoundResource,
+    name: string,
+    { fresh = false }: { fresh?: boolean } = {},
+  ): Promise<Record<string, string> | undefined> {
+    const ref = { name, namespace: metadata.namespace };
+    const secret = fresh ? await this.#secrets.find(ref) : this.#bindings.store.get(keyOf(ref));
+    const isOurs = secret?.metadata.ownerReferences?.some(({ uid }) => uid === metadata.uid);
+    return secret !== undefined && isOurs === true ? textsOf(secret) : undefined;
   }
 
   async namespaceIsEnding(namespace: string): Promise<boolean> {
@@ -232,4 +338,34 @@ export class KubernetesSource implements ResourceSource {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#reflectors.map((reflector) => reflector.stop()), this.#recorder.stop()]);
   }
+}
+
+function isPublisher(resource: BoundResource): resource is PublisherResource {
+  return resource.kind === publisherType.kind;
+}
+
+function isOwnedBy({ metadata }: Secret, kind: Kind): boolean {
+  return metadata.ownerReferences?.some((owner) => owner.kind === kind) === true;
+}
+
+/** Whether an error is of the API server's state and says nothing about what was asked for. */
+function isAway(error: unknown): boolean {
+  return (
+    error instanceof ConnectionError ||
+    error instanceof RequestTimeoutError ||
+    error instanceof ServerError ||
+    error instanceof TooManyRequestsError
+  );
+}
+
+/** Somebody has taken ours away. */
+function finalizerTaken({ previous, object }: Change<KubernetesObject>): boolean {
+  const had = previous?.metadata.finalizers?.includes(FINALIZER) === true;
+  return had && object.metadata.finalizers?.includes(FINALIZER) !== true;
+}
+
+function textsOf({ data = {} }: Secret): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString('utf8')]),
+  );
 }

@@ -5,6 +5,7 @@ import type { TestBroker } from '@warren/environment/testing';
 import type { ConsumerSettings } from '@warren/rabbitmq';
 import { folderWorld, isReady, startFolderOperator } from '../testing/folder-operator.ts';
 import type { FolderWorld } from '../testing/folder-operator.ts';
+import { livePublishing } from '../testing/live-publishing.ts';
 import { spawnOperator } from '../testing/operator-process.ts';
 import { recordCallsUntilDeath } from '../testing/recording-client.ts';
 import { readSettingsOf, virtualHost } from '../testing/virtual-host.ts';
@@ -22,27 +23,6 @@ async function shop(spec: Record<string, unknown> = { events }) {
   const host: VirtualHost = stack.use(virtualHost(broker));
   await world.subscribe('loyalty', spec);
   return { broker, world, host, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
-
-/** Publishes e-0, e-1, … until it is stopped, each again until it is confirmed. */
-function livePublishing(host: VirtualHost, from: number) {
-  const stop = new AbortController();
-  let next = from;
-  const running = (async () => {
-    while (!stop.signal.aborted) {
-      const ids = Array.from({ length: 5 }, (_, index) => `e-${next + index}`);
-      await host.publish('order.placed', ids);
-      next += ids.length;
-      await paused(10);
-    }
-  })();
-  return {
-    end: async () => {
-      stop.abort();
-      await running;
-      return next;
-    },
-  };
 }
 
 /** What was consumed, each id once, in the order of its first arrival. */

@@ -9,7 +9,15 @@
 import { connectBroker, MoveFailedError, moveMessages } from '@warren/rabbitmq';
 import type { BrokerConnection as AmqpConnection, Moved, MoveOptions } from '@warren/rabbitmq';
 import { COUNT_LAG_MS, migrationOf, temporaryNamesOf, temporaryObjects } from '@warren/topology';
-import type { Inventory, Migration, MigrationStep, MoveStep, WantedTopology } from '@warren/topology';
+import type {
+  Consumers,
+  Inventory,
+  Migration,
+  MigrationOptions,
+  MigrationStep,
+  MoveStep,
+  WantedTopology,
+} from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import type { Reading } from '../brokers/mirror.ts';
 
@@ -23,6 +31,11 @@ export interface Pass {
   failure?: string;
   /** When the next pass is worth it: milliseconds. */
   againMs: number;
+}
+
+export interface PassHooks {
+  decide?: (reading: Reading) => Migration | undefined;
+  tell?: (consumers: Consumers) => Promise<void>;
 }
 
 export interface MigratorOptions {
@@ -56,26 +69,38 @@ export class Migrator {
 
   /** What is to be migrated, as far as this reading tells. */
   due(wanted: WantedTopology, reading: Reading, connection: BrokerConnection): Migration | undefined {
-    return migrationOf(wanted, reading.found, {
-      capabilities: connection.capabilities,
-      settled: (queue) => reading.readAt >= this.#lastMove(connection, queue) + COUNT_LAG_MS,
-    });
+    return migrationOf(wanted, reading.found, this.options(reading, connection));
   }
 
-  /** One pass upon a new reading. Undefined when nothing is left to migrate. */
+  /** What this reading can be trusted with. */
+  options({ readAt }: Reading, connection: BrokerConnection): MigrationOptions {
+    return {
+      capabilities: connection.capabilities,
+      settled: (queue) => readAt >= this.#lastMove(connection, queue) + COUNT_LAG_MS,
+    };
+  }
+
+  /**
+   * One pass upon a new reading. Undefined when nothing is left to migrate.
+   *
+   * @param decide what is to be done; the migration that is due where nobody says otherwise
+   * @param tell hands consumers their settings, as the migration has them
+   */
   async pass(
     wanted: WantedTopology,
     connection: BrokerConnection,
     signal: AbortSignal,
+    { decide = (reading) => this.due(wanted, reading, connection), tell }: PassHooks = {},
   ): Promise<Pass | undefined> {
     const reading = await connection.inventory({ maxAgeMs: 0 });
-    const migration = this.due(wanted, reading, connection);
+    const migration = decide(reading);
     if (migration === undefined) {
-      this.#forget(wanted, connection);
+      this.forget(wanted.names, connection);
       return undefined;
     }
     const { queue, memberships, steps } = migration;
     const counts = countsOf(migration, reading.found);
+    await tell?.(migration.consumers);
     await connection.settle(memberships);
     let moved = 0;
     const end = (againMs: number, failure?: string): Pass => ({
@@ -88,16 +113,20 @@ export class Migrator {
     for (const [index, step] of steps.entries()) {
       signal.throwIfAborted();
       if (step.step !== 'move') {
-        if (await this.#apply(step, queue, connection, signal)) continue;
+        if (await this.#apply(step, migration, connection, signal)) continue;
         return end(LOOK_AGAIN_MS);
       }
       if (this.#moving >= this.#parallel) return end(LOOK_AGAIN_MS, 'other queues are being moved');
       const rest = step.until === 'caughtUp' ? steps.slice(index + 1) : [];
-      const run = await this.#move(step, rest, queue, connection, signal);
+      const run = await this.#move(step, rest, migration, connection, signal);
       moved += run.moved;
       if (run.moved > 0) this.#touch(connection, step.from, step.to, queue);
       if (run.left !== undefined) counts.set(step.from, run.left);
       if (run.failure !== undefined) return end(AFTER_FAILURE_MS, run.failure.message);
+      if (run.attended === true && step.attended === 'wait')
+        return end(LOOK_AGAIN_MS, `${step.from} is still in the hands of an operator that is gone`);
+      if (run.attended === true && !run.empty)
+        return end(LOOK_AGAIN_MS, `${step.from} is still consumed, and emptied in its order by that`);
       if (!run.empty) return end(run.moved > 0 ? 1 : LOOK_AGAIN_MS);
       if (rest.length > 0) break;
     }
@@ -129,21 +158,22 @@ export class Migrator {
   /** False when a queue that was to be deleted as empty is not. */
   async #apply(
     step: Exclude<MigrationStep, MoveStep>,
-    queue: string,
+    { queue, sources }: Migration,
     connection: BrokerConnection,
     signal: AbortSignal,
   ): Promise<boolean> {
     const result = await connection.apply(step, signal);
     const { arriving } = temporaryNamesOf(queue);
     // A message may have been routed just before, and not be counted yet.
-    if (step.step === 'unbind' || step.step === 'deleteExchange') this.#touch(connection, queue, arriving);
+    if (step.step === 'unbind' || step.step === 'deleteExchange')
+      this.#touch(connection, queue, arriving, ...sources);
     return result !== 'left';
   }
 
   async #move(
     step: MoveStep,
     rest: readonly MigrationStep[],
-    queue: string,
+    migration: Migration,
     connection: BrokerConnection,
     signal: AbortSignal,
   ): Promise<Moved> {
@@ -152,20 +182,23 @@ export class Migrator {
     const reached: { yes: boolean; error?: Error } = { yes: false };
     this.#moving += 1;
     try {
-      await using amqp = connectBroker({ url: connection.uri, name: `warren-operator: ${step.from}` });
+      await using amqp = connectBroker({ ...connection.amqp, name: `warren-operator: ${step.from}` });
       const limit = AbortSignal.any([signal, AbortSignal.timeout(this.#moveMs * 2)]);
       const run = await moved(amqp, {
         from: step.from,
         to: step.to,
+        toKind: step.toKind,
         ahead: step.ahead,
+        unattended: step.attended !== 'move',
         forMs: this.#moveMs,
         quietMs: step.until === 'caughtUp' && restless >= QUIET_PASSES ? 0 : QUIET_MS,
         signal: limit,
-        whenEmpty: async () => {
+        whenEmpty: async (bind) => {
           reached.yes = true;
           try {
+            for (const each of rest) if (each.step === 'bind') await bind(each.binding);
             for (const each of rest)
-              if (each.step !== 'move') await this.#apply(each, queue, connection, signal);
+              if (each.step !== 'move') await this.#apply(each, migration, connection, signal);
           } catch (error) {
             reached.error = error instanceof Error ? error : new Error(String(error));
           }
@@ -193,16 +226,11 @@ export class Migrator {
     for (const queue of queues) this.#movedAt.set(keyOf(connection, queue), performance.now());
   }
 
-  #forget({ names }: WantedTopology, connection: BrokerConnection): void {
-    for (const queue of [
-      names.queue,
-      names.deadLetterQueue,
-      ...names.waitQueues,
-      ...temporaryQueues(names),
-    ]) {
-      this.#movedAt.delete(keyOf(connection, queue));
-      this.#restless.delete(keyOf(connection, queue));
-    }
+  /** When its queues last moved is of no use any more. */
+  forget({ queue }: Pick<WantedTopology['names'], 'queue'>, connection: BrokerConnection): void {
+    const own = keyOf(connection, queue);
+    for (const map of [this.#movedAt, this.#restless])
+      for (const key of map.keys()) if (key === own || key.startsWith(`${own}.`)) map.delete(key);
   }
 }
 
@@ -216,7 +244,7 @@ async function moved(amqp: AmqpConnection, options: MoveOptions): Promise<Moved>
   }
 }
 
-function keyOf({ name }: BrokerConnection, queue: string): string {
+export function keyOf({ name }: BrokerConnection, queue: string): string {
   return `${name} ${queue}`;
 }
 
@@ -225,12 +253,8 @@ function temporaryQueues({ queue, deadLetterQueue }: { queue: string; deadLetter
 }
 
 /** The messages that are not yet where they belong, by queue. */
-function countsOf({ queue, changes }: Migration, found: Inventory): Map<string, number | undefined> {
-  const { arriving, waited } = temporaryNamesOf(queue);
-  const queues = [...(changes.length > 0 ? [queue] : []), waited, arriving].filter((name) =>
-    found.queues.has(name),
-  );
-  return new Map(queues.map((name) => [name, found.queues.get(name)?.messages]));
+function countsOf({ sources }: Migration, found: Inventory): Map<string, number | undefined> {
+  return new Map(sources.map((name) => [name, found.queues.get(name)?.messages]));
 }
 
 function sumOf(counts: ReadonlyMap<string, number | undefined>): number | undefined {

@@ -6,6 +6,8 @@ import { beginningOf, endOf, progressOf } from './progress.ts';
 const leaving: Migration = {
   queue: 'shop.loyalty',
   changes: [{ property: 'x-single-active-consumer', from: 'none', to: 'true' }],
+  consumers: 'wanted' as const,
+  sources: [],
   phase: 'Draining',
   memberships: [],
   steps: [],

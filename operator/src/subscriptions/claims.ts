@@ -1,13 +1,18 @@
 /**
  * Whose objects are whose. The finalizer is the claim on a subscription's names on the broker: it is set before anything is
  * made, so what exists under a name after it is ours, and a restart finds that out without any memory. Names cannot collide
- * among subscriptions: neither a namespace nor a subscription's name has a dot. A queue that Warren made before (it is in one of
+ * among subscriptions: neither a namespace nor a subscription's name has a dot, and one that had (its CRD was without the rule)
+ * gets nothing. A queue that Warren made before (it is in one of
  * Warren's policies) is claimed again by a subscription of the same name: it was retained, or its resource was lost.
  */
+import type { Subscription } from '@warren/topology';
 import { ADOPT_ANNOTATION, FINALIZER } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
 
-export function isClaimed({ metadata }: SubscriptionResource): boolean {
+/** An EventPublisher, too. */
+type Named = Pick<SubscriptionResource, 'metadata'>;
+
+export function isClaimed({ metadata }: Named): boolean {
   return metadata.finalizers?.includes(FINALIZER) === true;
 }
 
@@ -15,16 +20,34 @@ export function mayAdopt({ metadata }: SubscriptionResource): boolean {
   return metadata.annotations?.[ADOPT_ANNOTATION] === 'true';
 }
 
-export function isDeleting({ metadata }: SubscriptionResource): boolean {
+export function isDeleting({ metadata }: Named): boolean {
   return metadata.deletionTimestamp !== undefined;
 }
 
-export function namespaceOf({ metadata }: SubscriptionResource): string {
+export function namespaceOf({ metadata }: Named): string {
   return metadata.namespace ?? 'default';
 }
 
-export function keyOfSubscription(resource: SubscriptionResource): string {
+/** The part of it that the broker is concerned with. */
+export function subscriptionOf(resource: SubscriptionResource): Subscription {
+  return { namespace: namespaceOf(resource), name: resource.metadata.name, spec: resource.spec };
+}
+
+export function keyOfSubscription(resource: Named): string {
   return `${namespaceOf(resource)}/${resource.metadata.name}`;
+}
+
+/** Every object of a subscription is called `namespace.name` or `namespace.name.…`: with a dot in either it could be another's. */
+export function hasOwnNames(resource: Named): boolean {
+  return !namespaceOf(resource).includes('.') && !resource.metadata.name.includes('.');
+}
+
+export function describeName({ metadata }: SubscriptionResource): string {
+  const [owner = ''] = metadata.name.split('.');
+  return (
+    `a name has no dots: queues called ${metadata.namespace ?? 'default'}.${metadata.name} belong to an EventSubscription ${owner}; ` +
+    'make it anew with a hyphen instead'
+  );
 }
 
 /** In a sentence that says what to do. */

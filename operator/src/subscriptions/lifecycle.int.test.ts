@@ -37,6 +37,13 @@ test('a subscription becomes a queue, its bindings, its policies and its dead-le
     consumers: 0,
     binding: { name: 'loyalty-binding' },
   });
+  const { effectiveArguments } = operator.resource('loyalty')?.status ?? {};
+  expect(effectiveArguments).toMatchObject({
+    'queue-type': 'quorum',
+    'dead-letter-strategy': 'at-least-once',
+    'delayed-retry-type': 'all',
+    'delivery-limit': '25',
+  });
   expect(operator.told.map(({ name, reason }) => `${name} ${reason}`)).toEqual([
     'default Ready',
     'loyalty Applied',

@@ -11,47 +11,50 @@
  *   the outage. When it is back, everybody comes again, and one reading serves them all.
  * - What differs although this very spec was in force already is drift: it is told, and repaired unless driftPolicy is Report.
  */
-import {
-  bindingEntries,
-  describeDifference,
-  describeStep,
-  difference,
-  foreignQueues,
-} from '@warren/topology';
-import { namesOf, routingKeysOf, wantedTopology } from '@warren/topology';
-import type { Difference, Subscription, WantedTopology } from '@warren/topology';
-import type { Log, ReconcileContext, Result } from '@warren/controller';
+import { bindingEntries, describeStep, difference, foreignQueues, PLUGIN_MISSING } from '@warren/topology';
+import { retryModeOf, wantedTopology } from '@warren/topology';
+import type { Difference, WantedTopology } from '@warren/topology';
+import type { ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
-import { concernsBroker } from '../brokers/registry.ts';
+import { concernsBroker } from '../brokers/broker-status.ts';
+import type { Reading } from '../brokers/mirror.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
-import { BindingTakenError } from '../errors.ts';
+import { tlsEntriesOf } from '../brokers/secret.ts';
+import { ConsumerUserError } from '../errors.ts';
 import { Migrator } from '../migration/migrator.ts';
 import { beginningOf, endOf, progressOf } from '../migration/progress.ts';
 import type { OperatorMetrics } from '../metrics.ts';
-import { allows } from '../resources.ts';
+import { allows, describeNotAllowed } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
-import type { ResourceSource, StoryEvent } from '../source.ts';
 import {
   claimableAge,
+  describeName,
   describeTaken,
+  hasOwnNames,
   isClaimed,
   isDeleting,
   keyOfSubscription,
   mayAdopt,
   namespaceOf,
+  subscriptionOf,
 } from './claims.ts';
-import { countsOf } from './counts.ts';
+import { standAside, wasLetGo } from './hands-off.ts';
+import { standingOf } from './handover.ts';
+import type { Standing } from './handover.ts';
 import { Remover } from './remover.ts';
-import { listed, statusOf, wasInSync } from './status.ts';
-import type { Findings, Verdict } from './status.ts';
-import { storyOf } from './story.ts';
+import { listed, wasInSync } from './status.ts';
+import type { Verdict } from './status.ts';
+import { CONSENT_AGAIN_MS, TakeoverReconciler } from './takeover-reconciler.ts';
 import { Tidying } from './tidying.ts';
+import { bindingNameOf, consumerOf, handOut } from '../users/handout.ts';
+import { Turns } from './turns.ts';
+import { Voice } from './voice.ts';
+import type { VoiceOptions } from './voice.ts';
+import { differencesIn, isTidying } from './words.ts';
 
-export interface SubscriptionReconcilerOptions {
-  source: ResourceSource;
+export interface SubscriptionReconcilerOptions extends VoiceOptions {
   registry: BrokerRegistry;
   metrics: OperatorMetrics;
-  log: Log;
   /** How old a reading may be for a reconcile that has no reason to doubt it: milliseconds. */
   maxAgeMs: number;
   /** How long a deletion waits for a broker that does not answer: milliseconds. */
@@ -66,14 +69,30 @@ type Context = Pick<ReconcileContext, 'signal' | 'log' | 'failures'>;
 
 export class SubscriptionReconciler {
   readonly #options: SubscriptionReconcilerOptions;
+  readonly #voice: Voice;
   readonly #remover: Remover;
   readonly #tidying: Tidying;
   readonly #migrator = new Migrator();
+  readonly #turns = new Turns();
+  readonly #takeover: TakeoverReconciler;
 
   constructor(options: SubscriptionReconcilerOptions) {
     this.#options = options;
+    this.#voice = new Voice(options);
     this.#tidying = new Tidying(options.tidyAfterMs);
-    this.#remover = new Remover({ ...options, say: (resource, findings) => this.#say(resource, findings) });
+    this.#remover = new Remover({
+      ...options,
+      say: (resource, findings) => this.#voice.say(resource, findings),
+    });
+    this.#takeover = new TakeoverReconciler({
+      source: options.source,
+      migrator: this.#migrator,
+      turns: this.#turns,
+      bind: (resource, connection, context) => this.#bind(resource, connection, context),
+      pause: (resource, connection, context) => this.#bind(resource, connection, context, true),
+      conclude: (resource, verdict, about) => this.#voice.conclude(resource, verdict, about),
+      tell: (resource, story) => this.#voice.tell(resource, story),
+    });
   }
 
   async reconcile(key: string, context: Context): Promise<Result> {
@@ -83,8 +102,12 @@ export class SubscriptionReconciler {
       this.#remover.forget(key);
       return {};
     }
+    using turn = this.#turns.enter(key);
+    if (turn === undefined) return { requeueAfterMs: 200 };
     const broker = resource.spec.brokerRef.name;
     try {
+      const aside = await this.#standAside(resource, this.#standingOf(resource));
+      if (aside !== undefined) return aside;
       if (isDeleting(resource))
         return (
           (await this.#endMigration(resource, context)) ?? (await this.#remover.remove(resource, context))
@@ -92,102 +115,178 @@ export class SubscriptionReconciler {
       return await this.#reconcile(resource, registry.stateOf(broker), context);
     } catch (error) {
       context.signal.throwIfAborted();
-      if (concernsBroker(error) && !(await registry.verify(broker))) {
+      const concerns = concernsBroker(error);
+      if (concerns && !(await registry.verify(broker))) {
         // The broker is down: everybody is asked again when it is back, so nobody need try on their own.
         const now = source.subscriptions.get(key);
-        if (now !== undefined && isDeleting(now)) return this.#remover.remove(now, context);
-        await this.#wait(now, registry.stateOf(broker));
+        if (now !== undefined && isDeleting(now)) return await this.#remover.remove(now, context);
+        await this.#voice.wait(now, registry.stateOf(broker));
         return {};
       }
-      await this.#fail(source.subscriptions.get(key), error);
+      if (concerns) await this.#voice.failing(source.subscriptions.get(key), error);
+      else await this.#voice.fail(source.subscriptions.get(key), error);
+      // The EventBroker tells of it, and asks again every time it is looked at.
+      if (error instanceof ConsumerUserError) return {};
       throw error;
     }
   }
 
   async #reconcile(resource: SubscriptionResource, broker: BrokerState, context: Context): Promise<Result> {
     const { name } = resource.spec.brokerRef;
+    if (!hasOwnNames(resource)) {
+      await this.#voice.conclude(resource, refused('NameNotAllowed', describeName(resource)));
+      return {};
+    }
+    const standing = this.#standingOf(resource);
+    if (standing.standing === 'pending' && standing.begun === undefined) {
+      await this.#voice.conclude(resource, refused('ClaimPending', standing.message));
+      return { requeueAfterMs: CONSENT_AGAIN_MS };
+    }
     const known = this.#options.source.brokers.get(name);
     if (known !== undefined && !allows(known, namespaceOf(resource))) {
-      const message = `EventBroker "${name}" does not allow the namespace ${namespaceOf(resource)}`;
-      await this.#conclude(resource, refused('BrokerNotAllowed', message));
+      const message = describeNotAllowed(name, namespaceOf(resource));
+      await this.#voice.conclude(resource, refused('BrokerNotAllowed', message));
       return {};
     }
     switch (broker.state) {
       case 'unknown':
+        await this.#voice.sayScaling(resource);
         return {};
       case 'missing':
-        await this.#conclude(resource, refused('BrokerNotFound', broker.message));
+        await this.#voice.conclude(resource, refused('BrokerNotFound', broker.message));
         return {};
       case 'down':
-        await this.#wait(resource, broker);
+        await this.#voice.wait(resource, broker);
         return {};
       case 'up':
         return await this.#sync(resource, broker.connection, context);
     }
   }
 
-  async #sync(first: SubscriptionResource, connection: BrokerConnection, context: Context): Promise<Result> {
-    const { source, metrics } = this.#options;
+  /** @param second reading, after one in which something had drifted: a change by hand may have come in the middle of that */
+  async #sync(
+    first: SubscriptionResource,
+    connection: BrokerConnection,
+    context: Context,
+    second?: Reading,
+  ): Promise<Result> {
+    const { source } = this.#options;
+    if (first.spec.delivery.ordering === 'PerKey' && connection.capabilities.hashExchange === false) {
+      await this.#voice.conclude(first, refused('PluginMissing', PLUGIN_MISSING));
+      return {};
+    }
     const wanted = wantedTopology(subscriptionOf(first), connection.capabilities);
-    const reading = await connection.inventory({ maxAgeMs: this.#maxAge(first, context) });
+    const reading = second ?? (await this.#read(first, wanted, connection, context));
     const { found } = reading;
+    const lookAgain = async () =>
+      this.#sync(first, connection, context, await connection.inventoryAfter(reading));
     const about = { connection, wanted };
     let resource = first;
     if (!isClaimed(resource)) {
       const taken = foreignQueues(wanted, found);
-      if (taken.length > 0 && !mayAdopt(resource)) {
-        await this.#conclude(resource, { verdict: 'conflict', message: describeTaken(taken) }, about);
+      if (taken.length > 0 && !mayAdopt(resource) && !wasLetGo(resource)) {
+        await this.#voice.conclude(resource, { verdict: 'conflict', message: describeTaken(taken) }, about);
         return {};
       }
       resource = await source.addFinalizer(resource);
     }
+    const standing = this.#standingOf(resource);
+    // The other one has claimed it in the meantime: nothing but this tells when that is over.
+    if (standing.standing === 'releasing' || standing.standing === 'released')
+      return (await this.#standAside(resource, standing)) ?? {};
+    const taking = await this.#takeover.step(resource, standing, about, context);
+    if (taking !== undefined) return taking;
+    if (standing.standing === 'offered' && standing.begun !== undefined) {
+      const { begun: to } = standing;
+      const self = { namespace: namespaceOf(resource), name: resource.metadata.name };
+      const now = await connection.inventory({ maxAgeMs: 0 });
+      // Too late to call it off.
+      if (this.#takeover.takeovers.isFinal(self, to, now.found, connection))
+        return (await this.#standAside(resource, { standing: 'releasing', to, begun: true })) ?? {};
+    }
+    await this.#takeover.takeovers.callOff(wanted.names, found, connection, context.signal);
     const all = difference(wanted, found);
     const result = { ...all, steps: this.#tidying.ripe(all.steps) };
     const { conflicts, blocked, overridden } = result;
     if (conflicts.length > 0) {
-      await this.#conclude(resource, { verdict: 'conflict', message: listed(conflicts) }, about);
+      await this.#voice.conclude(resource, { verdict: 'conflict', message: listed(conflicts) }, about);
       return {};
     }
     const migrated = resource.status?.migration;
     if (this.#migrator.due(wanted, reading, connection) !== undefined) {
       if (wasInSync(resource) && blocked.length > 0) {
-        metrics.driftFound(connection.name);
-        const { driftPolicy: policy } = resource.spec;
-        await this.#conclude(resource, { verdict: 'drifted', differences: blocked, policy }, about);
-        if (policy === 'Report') return {};
-        resource = source.subscriptions.get(keyOfSubscription(resource)) ?? resource;
+        if (second === undefined) return await lookAgain();
+        const known = await this.#tellOfDrift(resource, blocked, about);
+        if (known === undefined) return {};
+        resource = known;
       }
       return await this.#migrate(resource, about, context);
     }
     if (blocked.length > 0) {
-      await this.#conclude(resource, { verdict: 'blocked', differences: blocked }, about);
+      await this.#voice.conclude(resource, { verdict: 'blocked', differences: blocked }, about);
       return {};
     }
     const differences = differencesIn(result);
     if (differences.length > 0) {
       const drifted =
-        wasInSync(resource) && resource.status?.retryMode === retryModeOf(connection) && !isTidying(result);
+        wasInSync(resource) &&
+        resource.status?.retryMode === retryModeOf(resource.spec, connection.capabilities) &&
+        !isTidying(result);
       if (drifted) {
-        metrics.driftFound(connection.name);
-        const { driftPolicy: policy } = resource.spec;
-        await this.#conclude(resource, { verdict: 'drifted', differences, policy }, about);
-        if (policy === 'Report') return {};
-        resource = source.subscriptions.get(keyOfSubscription(resource)) ?? resource;
+        if (second === undefined) return await lookAgain();
+        const known = await this.#tellOfDrift(resource, differences, about);
+        if (known === undefined) return {};
+        resource = known;
       }
-      const done = await this.#apply(result, connection, context);
-      if (!drifted) this.#tellOfSteps(resource, done);
+      const done = await this.#apply(result, connection, { ...context, drifted });
+      if (!drifted) this.#voice.tellOfSteps(resource, done);
     }
-    const binding = await this.#bind(resource, connection);
-    await this.#conclude(resource, { verdict: 'inSync', overridden }, { ...about, binding });
-    if (migrated !== undefined) this.#tell(resource, endOf(migrated));
-    return {};
+    const binding = await this.#bind(resource, connection, context);
+    await this.#voice.conclude(resource, { verdict: 'inSync', overridden }, { ...about, binding });
+    if (migrated !== undefined) this.#voice.tell(resource, endOf(migrated));
+    return standing.standing === 'offered' ? { requeueAfterMs: CONSENT_AGAIN_MS } : {};
   }
 
-  /** After a failure nothing is believed; whether a queue was there before the subscription, no older reading tells. */
-  #maxAge(resource: SubscriptionResource, { failures }: Context): number {
-    const { maxAgeMs } = this.#options;
-    if (failures > 0) return 0;
-    return isClaimed(resource) ? maxAgeMs : Math.min(maxAgeMs, claimableAge(resource, Date.now()));
+  /** Gives back the resource with what was told of it; undefined where it is only to be told. */
+  async #tellOfDrift(
+    resource: SubscriptionResource,
+    differences: string[],
+    about: { connection: BrokerConnection; wanted: WantedTopology },
+  ): Promise<SubscriptionResource | undefined> {
+    const { source, metrics } = this.#options;
+    metrics.driftFound(about.connection.name);
+    const { driftPolicy: policy } = resource.spec;
+    await this.#voice.conclude(resource, { verdict: 'drifted', differences, policy }, about);
+    if (policy === 'Report') return undefined;
+    return source.subscriptions.get(keyOfSubscription(resource)) ?? resource;
+  }
+
+  #standingOf(resource: SubscriptionResource): Standing {
+    return standingOf(resource, (key) => this.#options.source.subscriptions.get(key));
+  }
+
+  #standAside(resource: SubscriptionResource, standing: Standing): Promise<Result | undefined> {
+    const { source } = this.#options;
+    return standAside(resource, standing, { source, tell: (one, story) => this.#voice.tell(one, story) });
+  }
+
+  /**
+   * After a failure nothing is believed. Who is new or edited need not wait for a reading: what is wrong in an old one, a
+   * write or the next comparison finds out. But whether a queue was there before the subscription, no older reading tells.
+   */
+  #read(
+    resource: SubscriptionResource,
+    { queues, names: { queue } }: WantedTopology,
+    connection: BrokerConnection,
+    { failures }: Context,
+  ): Promise<Reading> {
+    if (failures > 0) return connection.inventory({ maxAgeMs: 0 });
+    if (isClaimed(resource))
+      return connection.inventory({ maxAgeMs: wasInSync(resource) ? this.#options.maxAgeMs : Infinity });
+    const surelyMs = claimableAge(resource, Date.now());
+    // Partitions would replace a queue of that name.
+    const names = [...new Set([...queues.map(({ name }) => name), queue])];
+    return connection.inventoryFor(names, { surelyMs });
   }
 
   /** One pass of the migration of a queue. */
@@ -197,20 +296,28 @@ export class SubscriptionReconciler {
     { signal }: Context,
   ): Promise<Result> {
     const { connection, wanted } = about;
-    const binding = isDeleting(resource) ? undefined : await this.#bind(resource, connection);
-    const pass = await this.#migrator.pass(wanted, connection, signal);
+    let binding: string | undefined;
+    const pass = await this.#migrator.pass(wanted, connection, signal, {
+      tell: async (consumers) => {
+        if (isDeleting(resource) || consumers === 'unchanged') return;
+        binding = await this.#bind(resource, connection, { signal }, consumers === 'paused');
+      },
+    });
     // Upon a new reading nothing is left of it: everything is compared anew.
     if (pass === undefined) return { requeueAfterMs: 1 };
     const migration = progressOf(resource, pass);
     const story = beginningOf(resource, migration);
-    if (story !== undefined) this.#tell(resource, story);
+    if (story !== undefined) this.#voice.tell(resource, story);
     const { failure } = pass;
     const verdict = {
       verdict: 'migrating',
       migration,
       ...(failure === undefined ? {} : { failure }),
     } as const;
-    await this.#conclude(resource, verdict, { ...about, ...(binding === undefined ? {} : { binding }) });
+    await this.#voice.conclude(resource, verdict, {
+      ...about,
+      ...(binding === undefined ? {} : { binding }),
+    });
     return { requeueAfterMs: pass.againMs };
   }
 
@@ -221,10 +328,12 @@ export class SubscriptionReconciler {
     if (!isClaimed(resource) || broker.state !== 'up') return undefined;
     const { connection } = broker;
     const wanted = wantedTopology(subscriptionOf(resource), connection.capabilities);
+    const about = { connection, wanted };
+    const taking = await this.#takeover.step(resource, this.#standingOf(resource), about, context);
+    if (taking !== undefined) return taking;
     const { found } = await connection.inventory({ maxAgeMs });
     if (!this.#migrator.isUnderWay(wanted.names, found)) return undefined;
-    if (resource.spec.deletionPolicy !== 'Delete')
-      return await this.#migrate(resource, { connection, wanted }, context);
+    if (resource.spec.deletionPolicy !== 'Delete') return await this.#migrate(resource, about, context);
     await this.#migrator.discard(wanted.names, found, connection, context.signal);
     return undefined;
   }
@@ -233,104 +342,39 @@ export class SubscriptionReconciler {
   async #apply(
     { memberships, steps }: Difference,
     connection: BrokerConnection,
-    { signal }: Context,
+    { signal, drifted }: Pick<Context, 'signal'> & { drifted: boolean },
   ): Promise<string[]> {
     // Policies first: one that comes after its queues is matched with each of them once more.
     await connection.settle(memberships);
     const done = memberships.map(({ queue }) => `set the policy of queue ${queue}`);
-    for (const step of steps) {
-      signal.throwIfAborted();
-      if ((await connection.apply(step, signal)) === 'done') done.push(describeStep(step));
-    }
+    if (steps.length === 0) return done;
+    const all = async () => {
+      for (const step of steps) {
+        signal.throwIfAborted();
+        if ((await connection.apply(step, signal)) === 'done') done.push(describeStep(step));
+      }
+    };
+    await (drifted ? connection.repairing(all) : connection.together(all));
     return done;
   }
 
-  #tellOfSteps(resource: SubscriptionResource, done: readonly string[]): void {
-    if (done.length === 0) return;
-    this.#tell(resource, { type: 'Normal', reason: 'Applied', action: 'Apply', message: done.join('; ') });
-  }
-
   /** Hands the consumer its settings, when the queue that they name is there. */
-  async #bind(resource: SubscriptionResource, connection: BrokerConnection): Promise<string> {
+  async #bind(
+    resource: SubscriptionResource,
+    connection: BrokerConnection,
+    { signal }: Pick<Context, 'signal'>,
+    isPaused = false,
+  ): Promise<string> {
+    const { source } = this.#options;
     const name = bindingNameOf(resource);
-    const entries = bindingEntries(subscriptionOf(resource), connection.capabilities, connection.uri);
-    await this.#options.source.writeBinding(resource, name, entries);
+    const settings = (uri: string) => ({
+      ...bindingEntries(subscriptionOf(resource), connection.capabilities, uri, tlsEntriesOf(connection.tls)),
+      // To consume nothing: what waits is on its way, and what comes after it must not overtake it.
+      ...(isPaused ? { partitions: '[]' } : {}),
+    });
+    await handOut(consumerOf(resource, connection), settings, { connection, source, signal });
     return name;
   }
-
-  /** Nobody can be asked now. What was in sync stays as it was last seen; who waits for something is told for what. */
-  async #wait(resource: SubscriptionResource | undefined, broker: BrokerState): Promise<void> {
-    if (resource === undefined || broker.state !== 'down' || wasInSync(resource)) return;
-    const message = `EventBroker "${resource.spec.brokerRef.name}" is not available: ${broker.message}`;
-    await this.#conclude(resource, { verdict: 'waiting', reason: 'BrokerUnavailable', message });
-  }
-
-  async #fail(resource: SubscriptionResource | undefined, error: unknown): Promise<void> {
-    const code = (error as { code?: unknown } | null)?.code;
-    // Errors of the API server would be met again while telling of them.
-    if (resource === undefined || typeof code !== 'string' || code.startsWith('WARREN_K8S')) return;
-    const message = error instanceof Error ? error.message : String(error);
-    const reason = error instanceof BindingTakenError ? 'BindingTaken' : 'BrokerRefused';
-    await this.#conclude(resource, { verdict: 'failed', reason, message });
-  }
-
-  async #conclude(
-    resource: SubscriptionResource,
-    verdict: Verdict,
-    about: { connection?: BrokerConnection; wanted?: WantedTopology; binding?: string } = {},
-  ): Promise<void> {
-    const { connection, binding } = about;
-    const counts = connection === undefined ? undefined : countsOf(resource, connection);
-    await this.#say(resource, {
-      verdict,
-      names: namesOf(namespaceOf(resource), resource.metadata.name),
-      ...(connection === undefined ? {} : { retryMode: retryModeOf(connection) }),
-      ...(counts === undefined ? {} : { counts }),
-      ...(binding === undefined ? {} : { binding }),
-      takes: routingKeysOf(resource.spec.events).join(', '),
-    });
-  }
-
-  /** Writes the status, and tells of it where it says something new. */
-  async #say(resource: SubscriptionResource, findings: Findings): Promise<void> {
-    const status = statusOf(resource, findings, new Date().toISOString());
-    const story = storyOf(resource.status, status);
-    await this.#options.source.writeSubscriptionStatus(resource, status);
-    if (story !== undefined) this.#tell(resource, story);
-  }
-
-  #tell(resource: SubscriptionResource, story: StoryEvent): void {
-    this.#options.source.tell(resource, story);
-    const { log } = this.#options;
-    const fields = { subscription: keyOfSubscription(resource), reason: story.reason };
-    if (story.type === 'Warning') log.warn(fields, story.message);
-    else log.info(fields, story.message);
-  }
-}
-
-function subscriptionOf(resource: SubscriptionResource): Subscription {
-  return { namespace: namespaceOf(resource), name: resource.metadata.name, spec: resource.spec };
-}
-
-function retryModeOf({ capabilities }: BrokerConnection): string {
-  return capabilities.delayedRetry ? 'broker' : 'ladder';
-}
-
-/** The Secret that a consumer mounts. */
-export function bindingNameOf({ metadata }: SubscriptionResource): string {
-  return `${metadata.name}-binding`;
-}
-
-function differencesIn({ memberships, steps }: Difference): string[] {
-  return [
-    ...steps.map(describeDifference),
-    ...memberships.map(({ queue }) => `the policy of queue ${queue} is not as it should be`),
-  ];
-}
-
-/** What an earlier change of the spec left until it had run dry: nobody's hand. */
-function isTidying({ memberships, steps }: Difference): boolean {
-  return memberships.length === 0 && steps.every(({ step }) => step === 'deleteQueue');
 }
 
 function refused(reason: string, message: string): Verdict {

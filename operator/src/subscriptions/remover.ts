@@ -3,19 +3,26 @@
  *
  * The broker counts each queue's messages every few seconds, and a message that moves from one to another (a retry, a dead
  * letter) can be in neither count. So queues count as empty when they were in two readings so far apart that every count is a
- * new one, both of after the unbinding. That is all that is remembered; a restart looks anew. With messages left, or a broker that does not answer, it waits and says so. It waits for ever for
- * messages, `abandonAfterMs` for a broker, and for neither once the whole namespace is going.
+ * new one, both of after the unbinding. A message that goes to and fro between its queue and a wait queue could be in no count
+ * even then: where there are wait queues, nothing may have gone into one in between. That is all that is remembered; a restart
+ * looks anew.
+ *
+ * With messages left, or a broker that does not answer, it waits and says so. It waits for ever for messages, `abandonAfterMs`
+ * for a broker, and for neither once the whole namespace is going.
  */
-import { COUNT_LAG_MS, namesOf, removal } from '@warren/topology';
+import { COUNT_LAG_MS, exchangesOf, namesOf, removal } from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
-import { concernsBroker } from '../brokers/registry.ts';
+import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
 import type { BrokerRegistry } from '../brokers/registry.ts';
+import { ENDLESS, patienceOf } from '../patience.ts';
+import type { Patience } from '../patience.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
+import { tellOf } from '../telling.ts';
 import { isClaimed, keyOfSubscription, namespaceOf } from './claims.ts';
 import { countsOf } from './counts.ts';
-import { listed } from './status.ts';
+import { describeLeftovers } from './leftovers.ts';
 import type { Findings } from './status.ts';
 
 export interface RemoverOptions {
@@ -30,15 +37,14 @@ export interface RemoverOptions {
 /** In milliseconds of `performance.now()`. */
 interface Looked {
   unboundAt: number;
-  /** When all its queues were first read as empty. */
-  emptyAt?: number;
+  /** When all its queues were first read as empty, and what had gone into its wait queues by then. */
+  empty?: { at: number; retries: string };
 }
 
 interface Held {
   reason: string;
   message: string;
-  /** Whether it is given up after a while. */
-  patience: 'endless' | 'limited';
+  patience: Patience;
 }
 
 export class Remover {
@@ -57,7 +63,9 @@ export class Remover {
   async remove(resource: SubscriptionResource, context: Pick<ReconcileContext, 'signal'>): Promise<Result> {
     // Without a claim nothing on the broker is its own.
     if (!isClaimed(resource)) return {};
+    const state = this.#options.registry.stateOf(resource.spec.brokerRef.name);
     if (resource.spec.deletionPolicy === 'Retain') {
+      if (state.state === 'up') await removeUsers(resource, state.connection, context);
       await this.#finish(resource, 'Normal', 'Retained', `${queuesOf(resource)} and what they hold are left`);
       return {};
     }
@@ -69,20 +77,23 @@ export class Remover {
       case 'unknown':
         return { requeueAfterMs: 1_000 };
       case 'missing':
+      case 'down':
         try {
           if (broker.last !== undefined) return await this.#removeFrom(resource, broker.last, context);
         } catch (error) {
           if (!concernsBroker(error)) throw error;
         }
         return this.#holdFor(resource, broker);
-      case 'down':
-        return this.#holdFor(resource, broker);
     }
   }
 
   #holdFor(resource: SubscriptionResource, broker: { message: string }): Promise<Result> {
-    const message = `EventBroker "${resource.spec.brokerRef.name}" is not available: ${broker.message}`;
-    return this.#hold(resource, { reason: 'BrokerUnavailable', message, patience: 'limited' });
+    const message = describeUnavailable(resource, broker.message);
+    return this.#hold(resource, {
+      reason: 'BrokerUnavailable',
+      message,
+      patience: patienceOf(resource, this.#options.abandonAfterMs),
+    });
   }
 
   async #removeFrom(
@@ -91,6 +102,7 @@ export class Remover {
     { signal }: Pick<ReconcileContext, 'signal'>,
   ): Promise<Result> {
     const key = keyOfSubscription(resource);
+    const names = namesOf(namespaceOf(resource), resource.metadata.name);
     // Unbound already at first sight: nobody knows since when, so from now.
     const looked = this.#looked.get(key) ?? { unboundAt: performance.now() };
     this.#looked.set(key, looked);
@@ -100,13 +112,20 @@ export class Remover {
       name: resource.metadata.name,
       deletionPolicy: resource.spec.deletionPolicy,
       found,
+      eventsExchange: exchangesOf(connection.capabilities).events,
       settled: readAt >= looked.unboundAt + COUNT_LAG_MS,
     });
     if (steps.some((step) => step.step === 'deleteQueue' && step.onlyIfEmpty)) {
-      looked.emptyAt ??= readAt;
-      if (readAt < looked.emptyAt + COUNT_LAG_MS) return lookAt(looked.emptyAt + COUNT_LAG_MS);
+      const waits = (found.waitQueues.get(names.queue) ?? []).map((wait) => wait.name);
+      // What went in is counted as late as what is in there.
+      const lagMs = waits.length === 0 ? COUNT_LAG_MS : 2 * COUNT_LAG_MS;
+      if (looked.empty === undefined || readAt >= looked.empty.at + lagMs) {
+        const retries = await retriesInto(waits, connection, signal);
+        if (looked.empty?.retries !== retries) looked.empty = { at: readAt, retries };
+      }
+      if (readAt < looked.empty.at + lagMs) return lookAt(looked.empty.at + lagMs);
     } else {
-      delete looked.emptyAt;
+      delete looked.empty;
     }
     // Said before it is done: should the resource come back, what is missing was not deleted by hand.
     if (steps.length > 0) await this.#say(resource, connection, 'Deleting', `${queuesOf(resource)} go`);
@@ -118,27 +137,26 @@ export class Remover {
     }
     if (holding.length > 0) {
       const message =
-        `${listed(holding.map(({ queue }) => queue))} still holds messages: it is deleted when they are gone; ` +
-        'with deletionPolicy Delete they would be deleted too, with Retain the queues would be left';
-      return this.#hold(resource, { reason: 'MessagesLeft', message, patience: 'endless' }, connection);
+        `there are still ${describeLeftovers(holding, names)}: all its queues are deleted when none is left; ` +
+        'with deletionPolicy Delete the messages would be deleted too, with Retain the queues would be left';
+      return this.#hold(resource, { reason: 'MessagesLeft', message, patience: ENDLESS }, connection);
     }
-    if (left) delete looked.emptyAt;
+    if (left) delete looked.empty;
     if (!done || left) return lookAt(looked.unboundAt + COUNT_LAG_MS);
     await connection.settle(memberships);
+    await removeUsers(resource, connection, { signal });
     await this.#finish(resource, 'Normal', 'Deleted', `${queuesOf(resource)} deleted`);
     return {};
   }
 
   async #hold(
     resource: SubscriptionResource,
-    { reason, message, patience }: Held,
+    { reason, message, patience: { isOver, leftMs } }: Held,
     connection?: BrokerConnection,
   ): Promise<Result> {
-    const { source, abandonAfterMs, lookAgainMs } = this.#options;
-    const waitedMs = Date.now() - Date.parse(resource.metadata.deletionTimestamp ?? '');
-    const given = patience === 'limited' && !(waitedMs < abandonAfterMs);
-    if (given || (await source.namespaceIsEnding(namespaceOf(resource)))) {
-      const why = given ? message : `the namespace is being deleted; ${message}`;
+    const { source, lookAgainMs } = this.#options;
+    if (isOver || (await source.namespaceIsEnding(namespaceOf(resource)))) {
+      const why = isOver ? message : `the namespace is being deleted; ${message}`;
       await this.#finish(
         resource,
         'Warning',
@@ -148,8 +166,7 @@ export class Remover {
       return {};
     }
     await this.#say(resource, connection, reason, message);
-    const untilGivenUp = patience === 'limited' ? Math.max(100, abandonAfterMs - waitedMs) : Infinity;
-    return { requeueAfterMs: Math.min(lookAgainMs, untilGivenUp) };
+    return { requeueAfterMs: Math.min(lookAgainMs, leftMs) };
   }
 
   async #say(
@@ -173,13 +190,30 @@ export class Remover {
     reason: string,
     message: string,
   ): Promise<void> {
-    const { source, log } = this.#options;
-    const subscription = keyOfSubscription(resource);
-    source.tell(resource, { type, reason, action: 'Delete', message });
-    log[type === 'Warning' ? 'warn' : 'info']({ subscription, reason }, message);
-    await source.removeFinalizer(resource);
-    this.#looked.delete(subscription);
+    tellOf(resource, { type, reason, action: 'Delete', message }, this.#options);
+    await this.#options.source.removeFinalizer(resource);
+    this.#looked.delete(keyOfSubscription(resource));
   }
+}
+
+/** How many messages have ever gone into each of these, as far as the broker counts them. */
+async function retriesInto(
+  waits: readonly string[],
+  connection: BrokerConnection,
+  signal: AbortSignal,
+): Promise<string> {
+  if (waits.length === 0) return '';
+  const activity = await connection.activityOf(waits, signal);
+  return JSON.stringify([...activity].map(([name, { published }]) => [name, published]).sort());
+}
+
+/** Its binding goes with it, and so does who may connect by it. What is missed here the survey of users finds. */
+async function removeUsers(
+  resource: SubscriptionResource,
+  { users }: BrokerConnection,
+  { signal }: Pick<ReconcileContext, 'signal'>,
+): Promise<void> {
+  await users.remove({ namespace: namespaceOf(resource), name: resource.metadata.name }, signal);
 }
 
 /** Soon after a moment of `performance.now()`, so that a reading begins after it. */

@@ -4,13 +4,26 @@
  */
 import { conditionOf, conditionsAfter } from '../conditions.ts';
 import type { Said } from '../conditions.ts';
-import type { MigrationStatus, SubscriptionResource, SubscriptionStatus } from '../resources.ts';
+import { CLAIM_ANNOTATION } from '../resources.ts';
+import type {
+  MigrationStatus,
+  PartitionCounts,
+  SubscriptionResource,
+  SubscriptionStatus,
+} from '../resources.ts';
+import { messagesOf } from './counts.ts';
+import { scalingPart } from '../scaling/state.ts';
+import type { ScalingState } from '../scaling/state.ts';
 
 export interface Counts {
-  ready: number;
-  unacked: number;
+  ready?: number;
+  unacked?: number;
   deadLetters: number;
   consumers: number;
+  /** When the first message was published, where the broker tells: milliseconds since 1970. */
+  oldest?: number;
+  /** Of ordering PerKey, in their order. */
+  partitions?: PartitionCounts[];
 }
 
 /** What a reconcile came to. Everything but `inSync` leaves the broker as it is. */
@@ -23,6 +36,8 @@ export type Verdict =
   | { verdict: 'blocked'; differences: readonly string[] }
   /** It is being made anew. Consumers go on meanwhile, but for the moments in which their queue is not there. */
   | { verdict: 'migrating'; migration: MigrationStatus; failure?: string }
+  /** It takes over another subscription's queues, or gives back what it has got of them. */
+  | { verdict: 'takingOver'; migration: MigrationStatus; failure?: string }
   /** Somebody else's object has a name that is wanted. */
   | { verdict: 'conflict'; message: string }
   /** The broker cannot be used now. */
@@ -44,27 +59,34 @@ export interface Findings {
   /** Undefined where the broker did not tell: the last known numbers stay. */
   counts?: Counts;
   binding?: string;
+  /** What is in force at the queue; undefined where nobody looked. */
+  effective?: Record<string, string>;
+  /** Undefined while scaling knows nothing new: what was said before stays. */
+  scaling?: ScalingState | undefined;
+  /** Conditions besides. */
+  more?: readonly Said[];
 }
 
 export function statusOf(
   resource: SubscriptionResource,
-  { verdict, names, retryMode, takes, counts, binding }: Findings,
+  { verdict, names, retryMode, takes, counts, binding, effective, scaling, more = [] }: Findings,
   now: string,
 ): SubscriptionStatus {
   const before = resource.status;
   const { generation } = resource.metadata;
-  const messages =
-    counts === undefined
-      ? before?.messages
-      : { ready: counts.ready, unacked: counts.unacked, deadLetters: counts.deadLetters };
+  const messages = messagesOf(counts, before?.messages, now);
   const consumers = counts?.consumers ?? before?.consumers;
+  const { partitions } = counts ?? before ?? {};
+  const scaled = scalingPart(resource, scaling);
   const said = [
     ...topologyConditions(verdict, names.queue, takes),
     deadLetterCondition(names.deadLetterQueue, messages?.deadLetters),
-    ...scalingCondition(resource),
+    ...scaled.said,
+    ...more,
   ];
   const mode = retryMode ?? before?.retryMode;
   const bound = binding ?? before?.binding?.name;
+  const inForce = effective ?? before?.effectiveArguments;
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     conditions: conditionsAfter(before?.conditions, said, generation, now),
@@ -73,9 +95,21 @@ export function statusOf(
     ...(mode === undefined ? {} : { retryMode: mode }),
     ...(messages === undefined ? {} : { messages }),
     ...(consumers === undefined ? {} : { consumers }),
+    ...(partitions === undefined ? {} : { partitions }),
+    ...(scaled.replicas === undefined ? {} : { replicas: scaled.replicas }),
     ...(bound === undefined ? {} : { binding: { name: bound } }),
+    ...(inForce === undefined ? {} : { effectiveArguments: inForce }),
     ...migrationStatus(verdict, before?.migration),
+    ...(isStillClaimed(resource) ? { claimedFrom: before?.claimedFrom ?? '' } : {}),
   };
+}
+
+/** What it has taken over it has, as long as it says that it claims it. */
+function isStillClaimed({ metadata, status }: SubscriptionResource): boolean {
+  return (
+    status?.claimedFrom !== undefined &&
+    metadata.annotations?.[CLAIM_ANNOTATION]?.trim() === status.claimedFrom
+  );
 }
 
 /** What only holds a migration up leaves it as it was last seen. */
@@ -83,7 +117,8 @@ function migrationStatus(
   verdict: Verdict,
   before: MigrationStatus | undefined,
 ): Pick<SubscriptionStatus, 'migration'> {
-  if (verdict.verdict === 'migrating') return { migration: verdict.migration };
+  if (verdict.verdict === 'migrating' || verdict.verdict === 'takingOver')
+    return { migration: verdict.migration };
   const isHeldUp = ['waiting', 'failed', 'deleting'].includes(verdict.verdict);
   return isHeldUp && before !== undefined ? { migration: before } : {};
 }
@@ -131,6 +166,15 @@ function topologyConditions(verdict: Verdict, queue: string, takes: string | und
         { status: 'False', reason: 'Migrating', message },
       );
     }
+    case 'takingOver': {
+      const { from } = verdict.migration;
+      const what = `takes over from ${from}: how far it is, status.migration tells`;
+      const message = verdict.failure === undefined ? what : `${what}; ${verdict.failure}`;
+      return both(
+        { status: 'True', reason: 'TakingOver', message },
+        { status: 'False', reason: 'TakingOver', message },
+      );
+    }
     case 'conflict':
       return both(
         { status: 'False', reason: 'Conflict', message: verdict.message },
@@ -169,18 +213,6 @@ function deadLetterCondition(queue: string, count: number | undefined): Said {
         reason: 'Waiting',
         message: `messages that could not be handled wait in ${queue}`,
       };
-}
-
-function scalingCondition({ spec }: SubscriptionResource): Said[] {
-  if (spec.scaling === undefined) return [];
-  return [
-    {
-      type: 'Scaling',
-      status: 'False',
-      reason: 'NotApplied',
-      message: 'spec.scaling is understood and not acted on yet: the consumer keeps its number of replicas',
-    },
-  ];
 }
 
 /** At most five, so that a status stays readable. */

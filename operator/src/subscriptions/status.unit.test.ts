@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { SubscriptionResource, SubscriptionStatus } from '../resources.ts';
+import { followed } from '../scaling/state.ts';
 import { listed, statusOf, wasInSync } from './status.ts';
 import type { Findings, Verdict } from './status.ts';
 import { storyOf } from './story.ts';
@@ -122,10 +123,22 @@ test('what differs is drift only where this very spec was in force', () => {
   expect(wasInSync(resource(conflict))).toBe(false);
 });
 
-test('a spec.scaling is said not to be acted on', () => {
+test('what scaling says is in the status, and stays while it has nothing new to say', () => {
   const scaled = resource();
   Object.assign(scaled.spec, { scaling: { minReplicas: 1 } });
-  expect(reasonOf(statusOf(scaled, findings({ verdict: 'inSync' }), earlier), 'Scaling')).toBe('NotApplied');
+  const first = statusOf(scaled, findings({ verdict: 'inSync' }), earlier);
+  expect(reasonOf(first, 'Scaling')).toBe('Pending');
+  const demand = { replicas: 3, reason: 'Demand', message: '3 replicas: it is needed' } as const;
+  const scaling = followed('Hpa', demand, 1);
+  const second = statusOf(scaled, { ...findings({ verdict: 'inSync' }), scaling }, earlier);
+  expect(reasonOf(second, 'Scaling')).toBe('Demand');
+  expect(second.replicas).toEqual({ engine: 'Hpa', current: 1, desired: 3 });
+  scaled.status = second;
+  expect(statusOf(scaled, findings({ verdict: 'inSync' }), later)).toEqual(second);
+  const { scaling: _, ...spec } = scaled.spec;
+  const without = statusOf({ ...scaled, spec }, findings({ verdict: 'inSync' }), later);
+  expect(without.replicas).toBeUndefined();
+  expect(reasonOf(without, 'Scaling')).toBeUndefined();
 });
 
 test('a list of differences stays readable', () => {

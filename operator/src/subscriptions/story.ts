@@ -3,8 +3,14 @@ import { conditionOf } from '../conditions.ts';
 import type { SubscriptionStatus } from '../resources.ts';
 import type { StoryEvent } from '../source.ts';
 
-/** The EventBroker tells of the first, once for all its subscriptions; a deletion and a migration tell of their ends. */
-const TOLD_ELSEWHERE = new Set(['BrokerUnavailable', 'Deleting', 'Migrating']);
+/** The EventBroker tells of the first two, once for all its subscriptions; a deletion and a migration tell of their ends. */
+const TOLD_ELSEWHERE = new Set([
+  'BrokerUnavailable',
+  'NotAdministrator',
+  'Deleting',
+  'Migrating',
+  'TakingOver',
+]);
 
 const ACTIONS: Record<string, string> = { Drifted: 'Compare', MessagesLeft: 'Delete', BindingTaken: 'Bind' };
 
@@ -16,6 +22,8 @@ export function storyOf(
   const is = conditionOf(after.conditions, 'TopologyInSync');
   if (is === undefined || (was?.reason === is.reason && was.message === is.message)) return undefined;
   if (TOLD_ELSEWHERE.has(is.reason)) return undefined;
+  // What is left where changes while it is worked off.
+  if (is.reason === 'MessagesLeft' && was?.reason === 'MessagesLeft') return undefined;
   if (is.reason !== 'InSync')
     return {
       type: 'Warning',

@@ -7,8 +7,9 @@ import type { Inventory } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { conditionOf } from '../conditions.ts';
 import type { SubscriptionResource } from '../resources.ts';
-import { isDeleting, keyOfSubscription, namespaceOf } from './claims.ts';
+import { isDeleting, keyOfSubscription, subscriptionOf } from './claims.ts';
 import { countsOf, isCountedAnew } from './counts.ts';
+import { isOtherwiseInForce } from './effective.ts';
 
 /** The keys of the subscriptions that are worth a reconcile. */
 export function survey(
@@ -40,14 +41,13 @@ function differs(
   found: Inventory,
   connection: Pick<BrokerConnection, 'capabilities' | 'statsOf'>,
 ): boolean {
-  const { metadata, spec } = resource;
-  const subscription = { namespace: namespaceOf(resource), name: metadata.name, spec };
   const { conflicts, blocked, memberships, steps, overridden } = difference(
-    wantedTopology(subscription, connection.capabilities),
+    wantedTopology(subscriptionOf(resource), connection.capabilities),
     found,
   );
   return (
     [conflicts, blocked, memberships, steps, overridden].some((list) => list.length > 0) ||
-    isCountedAnew(resource, countsOf(resource, connection))
+    isCountedAnew(resource, countsOf(resource, connection)) ||
+    isOtherwiseInForce(resource, found)
   );
 }

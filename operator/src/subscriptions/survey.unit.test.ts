@@ -3,6 +3,7 @@ import { capabilitiesOf, difference, policyPlan, wantedTopology } from '@warren/
 import type { QueueStats } from '@warren/rabbitmq';
 import { LiveInventory } from '../brokers/live-inventory.ts';
 import type { SubscriptionResource } from '../resources.ts';
+import { effectiveOf } from './effective.ts';
 import { statusOf } from './status.ts';
 import { survey } from './survey.ts';
 import { plainSpec } from '../testing/plain-spec.ts';
@@ -36,6 +37,8 @@ function world() {
   const { memberships, steps } = difference(wanted, found);
   for (const step of policyPlan(memberships, [])) found.apply(step);
   for (const step of steps) found.apply(step);
+  const inForce = effectiveOf(resource, found);
+  if (inForce !== undefined) resource.status.effectiveArguments = inForce;
   const counted = new Map([
     ['shop.a', stats(0)],
     ['shop.a.dead', stats(0)],

@@ -1,5 +1,5 @@
 /** For tests: an operator over a folder of its own, in this process, quick enough to watch. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
@@ -10,11 +10,12 @@ import { createLog } from '../log.ts';
 import { createOperator } from '../operator.ts';
 import type { OperatorOptions } from '../operator.ts';
 import type { Condition, SubscriptionResource } from '../resources.ts';
-import { readValidators } from '../run.ts';
+import { readValidators } from '../validation/definitions.ts';
 import { readSettings } from '../settings.ts';
 import type { StoryEvent } from '../source.ts';
 import { recordCalls } from './recording-client.ts';
 import type { Calls } from './recording-client.ts';
+import { running } from './running.ts';
 
 export interface FolderWorld extends AsyncDisposable {
   readonly folder: string;
@@ -22,7 +23,8 @@ export interface FolderWorld extends AsyncDisposable {
   /** Writes `<name>.yaml` with an EventSubscription of the namespace `shop`. */
   subscribe(name: string, spec: Record<string, unknown>, metadata?: Record<string, unknown>): Promise<void>;
   unsubscribe(name: string): Promise<void>;
-  broker(spec?: Record<string, unknown>): Promise<void>;
+  /** The EventBroker `default`; it takes over the virtual host of a world before this one. */
+  broker(spec?: Record<string, unknown>, metadata?: Record<string, unknown>): Promise<void>;
 }
 
 /** A folder with an EventBroker and its Secret, and a state folder. */
@@ -42,10 +44,10 @@ export async function folderWorld(access: { amqpUrl: string; managementUrl: stri
     subscribe: (name, spec, metadata = {}) =>
       write(name, { kind: 'EventSubscription', metadata: { name, namespace: 'shop', ...metadata }, spec }),
     unsubscribe: (name) => rm(join(folder, `${name}.yaml`)),
-    broker: (spec = {}) =>
+    broker: (spec = {}, metadata = {}) =>
       write('00-broker', {
         kind: 'EventBroker',
-        metadata: { name: 'default' },
+        metadata: { name: 'default', annotations: { 'warren.events/adopt': 'true' }, ...metadata },
         spec: { secretRef: { namespace: 'warren-system', name: 'rabbitmq' }, ...spec },
       }),
     [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
@@ -109,14 +111,7 @@ export async function startFolderOperator(
     shutdownDeadlineMs: 5_000,
     ...tuning,
   });
-  const ending = new AbortController();
-  const running = operator.run(ending.signal);
-  let stopping: Promise<void> | undefined;
-  const stop = () => {
-    ending.abort();
-    stopping ??= running.finally(() => source.close());
-    return stopping;
-  };
+  const stop = running(operator, () => source.close());
   const resource = (name: string) => source.subscriptions.get(`shop/${name}`);
   return {
     source,
@@ -132,6 +127,17 @@ export async function startFolderOperator(
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** The entries of a binding, as a service finds them. */
+export async function readKeysOf(state: string, name: string): Promise<Record<string, string>> {
+  const folder = join(state, 'bindings', 'shop', name);
+  const keys = await readdir(folder);
+  return Object.fromEntries(
+    await Promise.all(
+      keys.map(async (key): Promise<[string, string]> => [key, await readFile(join(folder, key), 'utf8')]),
+    ),
+  );
 }
 
 /** Ready, and of the spec that is in force. */

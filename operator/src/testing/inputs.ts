@@ -3,6 +3,8 @@
  * that the two cannot drift apart (ADR 0006).
  */
 
+import { publisherInputs } from './publisher-inputs.ts';
+
 export interface BadInput {
   /** What is wrong with it. */
   it: string;
@@ -56,6 +58,7 @@ const initial = 'spec.delivery.retry.backoff.initial';
 const backoff = (what: string) => `${right}\ndelivery: { retry: { backoff: { ${what} } } }`;
 
 export const badInputs: BadInput[] = [
+  ...publisherInputs(notAnEvent),
   subscription('an unknown field', `${right}\nprefetch: 5`, [6, 'unknown field "spec.prefetch"']),
   subscription(
     'unknown fields in depth',
@@ -166,17 +169,69 @@ export const badInputs: BadInput[] = [
       `spec.delivery.deadLetter.maxAge: Invalid value: "${age}": too long: RabbitMQ keeps a message for at most 49d`,
     ]),
   ),
-  subscription('an ordering that is not there yet', `${right}\ndelivery: { ordering: PerKey }`, [
+  subscription('partitions without keys', `${right}\ndelivery: { ordering: Strict, partitions: 4 }`, [
     6,
-    'spec.delivery.ordering: Invalid value: "PerKey": PerKey is not acted on yet: write Strict, which keeps the order with one consumer, or None',
+    'spec.delivery.partitions: Invalid value: partitions are of ordering PerKey: leave partitions out, or write ordering: PerKey',
   ]),
+  subscription(
+    'more partitions than there may be',
+    `${right}\ndelivery: { ordering: PerKey, partitions: 65 }`,
+    [
+      6,
+      'spec.delivery.partitions: Invalid value: 65: spec.delivery.partitions in body should be less than or equal to 64',
+    ],
+  ),
   subscription('an ordering that there is not', `${right}\ndelivery: { ordering: Sloppy }`, [
     6,
     'spec.delivery.ordering: Unsupported value: "Sloppy": supported values: "None", "PerKey", "Strict"',
   ]),
-  subscription('a classic queue', `${right}\nqueue: { type: classic }`, [
+  subscription('a queue of a type that there is not', `${right}\nqueue: { type: lazy }`, [
     6,
-    'spec.queue.type: Unsupported value: "classic": supported values: "quorum"',
+    'spec.queue.type: Unsupported value: "lazy": supported values: "quorum", "classic", "stream"',
+  ]),
+  subscription('a stream for ever', `${right}\ndeletionPolicy: Delete\nqueue: { type: stream }`, [
+    7,
+    'spec.queue.maxAge: Invalid value: a stream grows until the disk is full: write how long an event is kept, such as maxAge: 7d',
+  ]),
+  subscription(
+    'a stream of a length, of an age in milliseconds',
+    `${right}\ndeletionPolicy: Delete\nqueue: { type: stream, maxLength: 5, maxAge: 500ms }`,
+    [
+      7,
+      'spec.queue.maxLength: Invalid value: a stream is kept by age and refuses nothing: write maxAge, or type: quorum',
+    ],
+    [
+      7,
+      'spec.queue.maxAge: Invalid value: a stream counts age in whole seconds: write s, m, h or d, such as 12h or 7d',
+    ],
+  ),
+  subscription('a stream to be deleted when it is empty', `${right}\nqueue: { type: stream, maxAge: 7d }`, [
+    4,
+    'spec.deletionPolicy: Invalid value: a stream is never empty: write Delete, or Retain to leave it when this resource is deleted',
+  ]),
+  subscription('priorities of a quorum queue', `${right}\nqueue: { maxPriority: 5 }`, [
+    6,
+    'spec.queue.maxPriority: Invalid value: only a classic queue is told its priorities: leave maxPriority out (a quorum queue knows priorities by itself), or write type: classic',
+  ]),
+  subscription(
+    'priorities and an order',
+    `${right}\ndelivery: { ordering: Strict }\nqueue: { type: classic, maxPriority: 5 }`,
+    [
+      7,
+      'spec.queue.maxPriority: Invalid value: priorities change the order that ordering keeps: leave maxPriority out, or write ordering: None',
+    ],
+  ),
+  subscription('a priority above all', `${right}\nqueue: { type: classic, maxPriority: 256 }`, [
+    6,
+    'spec.queue.maxPriority: Invalid value: 256: spec.queue.maxPriority in body should be less than or equal to 255',
+  ]),
+  subscription('events that may wait for 50d', `${right}\nqueue: { maxAge: 50d }`, [
+    6,
+    'spec.queue.maxAge: Invalid value: too long: RabbitMQ lets a message wait for at most 49d',
+  ]),
+  subscription('events that may wait for a while', `${right}\nqueue: { maxAge: soon }`, [
+    6,
+    `spec.queue.maxAge: Invalid value: "soon": ${notAnAge}`,
   ]),
   subscription('a queue that takes nothing', `${right}\nqueue: { maxLength: 0 }`, [
     6,
@@ -184,8 +239,16 @@ export const badInputs: BadInput[] = [
   ]),
   subscription('a start in the past', `${right}\nstartFrom: Earliest`, [
     6,
-    'spec.startFrom: Invalid value: "Earliest": only Now is acted on yet: write Now, or leave startFrom out',
+    'spec.startFrom: Invalid value: only a stream holds what was published before: write Now, or leave startFrom out',
   ]),
+  subscription(
+    'a start yesterday',
+    `${right}\ndeletionPolicy: Delete\nqueue: { type: stream, maxAge: 7d }\nstartFrom: yesterday`,
+    [
+      8,
+      'spec.startFrom: Invalid value: "yesterday": neither Now, Earliest nor a time: write a time such as 2026-11-25T10:00:00Z',
+    ],
+  ),
   subscription('a scaling of nobody', `${right}\nscaling: {}`, [
     4,
     'spec.consumer: Invalid value: scaling needs to know what to scale: write consumer: { kind: Deployment, name: … } as well',
@@ -230,7 +293,7 @@ export const badInputs: BadInput[] = [
   ),
   subscription(
     'several mistakes at once',
-    'events: [Order]\ndelivery:\n  prefetch: 0\n  ordering: PerKey',
+    'events: [Order]\ndelivery:\n  prefetch: 0\n  retry: { attempts: 0 }',
     [5, `spec.events[0]: Invalid value: "Order": ${notAnEvent}`],
     [
       7,
@@ -238,7 +301,7 @@ export const badInputs: BadInput[] = [
     ],
     [
       8,
-      'spec.delivery.ordering: Invalid value: "PerKey": PerKey is not acted on yet: write Strict, which keeps the order with one consumer, or None',
+      'spec.delivery.retry.attempts: Invalid value: 0: spec.delivery.retry.attempts in body should be greater than or equal to 1',
     ],
   ),
   named('a name with a dot', 'loyalty.dead', right, [
@@ -262,6 +325,31 @@ export const badInputs: BadInput[] = [
     6,
     'spec.allowedNamespaces: Invalid value: 0: spec.allowedNamespaces in body should have at least 1 items',
   ]),
+  broker(
+    "exchanges with names of RabbitMQ's own or with a space",
+    "secretRef: { namespace: a, name: b }\nexchanges: { events: amq.topic, failedEvents: 'a b' }",
+    [
+      6,
+      'spec.exchanges.events: Invalid value: "amq.topic": names that begin with amq. are RabbitMQ\'s own: write another one',
+    ],
+    [
+      6,
+      'spec.exchanges.failedEvents: Invalid value: "a b": a name of an exchange has letters, digits, dots, hyphens and underscores: write one such as failed_events',
+    ],
+  ),
+  broker(
+    'a broker that may not be asked',
+    'secretRef: { namespace: a, name: b }\nrateLimit: { requestsPerSecond: 0 }',
+    [
+      6,
+      'spec.rateLimit.requestsPerSecond: Invalid value: 0: spec.rateLimit.requestsPerSecond in body should be greater than or equal to 1',
+    ],
+  ),
+  broker(
+    'one exchange for both',
+    'secretRef: { namespace: a, name: b }\nexchanges: { failedEvents: events }',
+    [6, 'spec.exchanges: Invalid value: events and failedEvents are two exchanges: write two names'],
+  ),
   broker(
     'a pattern of namespaces',
     'secretRef: { namespace: a, name: b }\nallowedNamespaces: [shop, "shop-*"]',
@@ -306,6 +394,14 @@ consumer: { kind: StatefulSet, name: ${'x'.repeat(253)} }
 scaling: { minReplicas: 0, maxReplicas: 1000 }
 deletionPolicy: Retain
 driftPolicy: Report`,
+  },
+  {
+    it: 'a classic queue',
+    spec: `${right}\nqueue: { type: classic, maxLength: 1, maxAge: 49d, maxPriority: 255 }`,
+  },
+  {
+    it: 'a stream',
+    spec: `${right}\ndeletionPolicy: Retain\nqueue: { type: stream, maxAge: 3650d }\nstartFrom: 2026-11-25T10:00:00.5+01:00`,
   },
   {
     it: 'everything at its least',

@@ -18,6 +18,7 @@ import { ROOT, spawnOperator } from './operator-process.ts';
 import type { OperatorProcess } from './operator-process.ts';
 import { recordCalls } from './recording-client.ts';
 import type { Calls } from './recording-client.ts';
+import { running } from './running.ts';
 
 interface StoredEvent extends KubernetesObject {
   reason: string;
@@ -118,7 +119,8 @@ export async function kubernetesWorld(
   };
 }
 
-async function applyDefinitions(cluster: Cluster): Promise<void> {
+/** Resolves when they are served. */
+export async function applyDefinitions(cluster: Cluster): Promise<void> {
   const folder = join(ROOT, 'charts', 'warren', 'crds');
   type Definition = CustomResource<unknown, { conditions?: { type: string; status: string }[] }>;
   const definitions = cluster.resource<Definition>(resources.customResourceDefinitions);
@@ -152,11 +154,11 @@ export interface ClusterOperator extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** An operator in this process, for the world's namespace alone, without an election. */
+/** An operator in this process, without an election, for the world's namespace alone: others' are on the API server too. */
 export function startClusterOperator(
   kubeconfig: string,
-  { namespace }: Pick<KubernetesWorld, 'namespace'>,
-  tuning: { resyncMs?: number; workers?: number } = {},
+  { namespace }: Partial<Pick<KubernetesWorld, 'namespace'>>,
+  tuning: { resyncMs?: number; workers?: number; tidyAfterMs?: number; abandonAfterMs?: number } = {},
 ): ClusterOperator {
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromFile(kubeconfig);
@@ -167,7 +169,10 @@ export function startClusterOperator(
     observer: { finished: ({ method }) => requests.push(method), retried: () => undefined },
   });
   const log = createLog({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' });
-  const source = new KubernetesSource({ cluster, namespace, instance: 'test', log });
+  const source = new KubernetesSource({
+    ...{ cluster, instance: 'test', log },
+    ...(namespace === undefined ? {} : { namespace }),
+  });
   const calls = recordCalls();
   const operator = createOperator({
     source,
@@ -179,17 +184,10 @@ export function startClusterOperator(
     shutdownDeadlineMs: 5_000,
     ...tuning,
   });
-  const ending = new AbortController();
-  const running = operator.run(ending.signal);
-  let stopping: Promise<void> | undefined;
-  const stop = () => {
-    ending.abort();
-    stopping ??= running.finally(async () => {
-      await source[Symbol.asyncDispose]();
-      await cluster.close();
-    });
-    return stopping;
-  };
+  const stop = running(operator, async () => {
+    await source[Symbol.asyncDispose]();
+    await cluster.close();
+  });
   return {
     calls,
     requests,

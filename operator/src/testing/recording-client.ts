@@ -1,5 +1,5 @@
 /** For tests: a broker's client that notes every call, and fails where it is told to. */
-import { ManagementError } from '@warren/rabbitmq';
+import { createManagementClient, ManagementError } from '@warren/rabbitmq';
 import { connectBroker } from '../brokers/client.ts';
 import type { BrokerClient, ConnectBroker } from '../brokers/client.ts';
 
@@ -13,12 +13,27 @@ export interface Calls {
   readonly writes: number;
   /** Asked before every call: what it throws, the call fails with. */
   before: (call: CallName) => void | Promise<void>;
+  /** Given what every call gave back, gives back what the caller gets. */
+  after: (call: CallName, result: unknown) => unknown;
   reset(): void;
 }
 
-const READS: readonly string[] = ['overview', 'inventory', 'queueStats', 'queue'];
+const READS: readonly string[] = [
+  'overview',
+  'alarms',
+  'eventExchangeAt',
+  'inventory',
+  'queueStats',
+  'queueActivity',
+  'queue',
+  'users',
+  'permissions',
+  'topicPermissions',
+  'connectionsOf',
+];
 
-export function recordCalls(): Calls {
+/** @param timeoutMs of a call with all its tries: shorter than the operator's own, where a test waits for it */
+export function recordCalls({ timeoutMs }: { timeoutMs?: number } = {}): Calls {
   const made: CallName[] = [];
   const calls: Calls = {
     made,
@@ -26,9 +41,11 @@ export function recordCalls(): Calls {
       return made.filter((name) => !READS.includes(name)).length;
     },
     before: () => undefined,
+    after: (_call, result) => result,
     reset: () => (made.length = 0),
     connect: (access) => {
-      const client = connectBroker(access);
+      const client =
+        timeoutMs === undefined ? connectBroker(access) : createManagementClient({ ...access, timeoutMs });
       return new Proxy(client, {
         get(target, name) {
           const method = (target as unknown as Record<string | symbol, unknown>)[name];
@@ -38,7 +55,7 @@ export function recordCalls(): Calls {
           return async (...args: unknown[]) => {
             made.push(name as CallName);
             await calls.before(name as CallName);
-            return bound(...args);
+            return calls.after(name as CallName, await bound(...args));
           };
         },
       });

@@ -60,6 +60,8 @@ export function virtualHost(access: { amqpUrl: string; managementUrl: string; vh
 export async function readSettingsOf(state: string, name: string): Promise<ConsumerSettings> {
   const read = (key: string) => readFile(join(state, 'bindings', 'shop', name, key), 'utf8');
   const mode = await read('retry-mode');
+  const type = await read('queue-type').catch(() => undefined);
+  const partitions = await read('partitions').catch(() => undefined);
   return {
     subscription: await read('subscription'),
     queue: await read('queue'),
@@ -75,12 +77,25 @@ export async function readSettingsOf(state: string, name: string): Promise<Consu
             mode: 'ladder',
             waits: JSON.parse(await read('retry-waits')) as { queue: string; delayMs: number }[],
           }
-        : { mode: 'broker' },
-    strict: (await read('ordering')) === 'Strict',
+        : mode === 'in-place'
+          ? { mode: 'in-place', delays: JSON.parse(await read('retry-delays')) as number[] }
+          : { mode: 'broker' },
+    strict: (await read('ordering')) !== 'None',
+    ...(partitions === undefined ? {} : { partitions: JSON.parse(partitions) as string[] }),
+    ...(type === 'stream'
+      ? {
+          stream: {
+            offsets: await read('stream-offsets'),
+            retries: await read('stream-retries'),
+            startFrom: await read('stream-start-from'),
+          },
+        }
+      : {}),
   };
 }
 
 /** The settings of one who takes dead letters out. */
 export function deadLettersOf(settings: ConsumerSettings): ConsumerSettings {
-  return { ...settings, queue: `${settings.queue}.dead`, retry: { mode: 'broker' } };
+  const { stream: _, ...rest } = settings;
+  return { ...rest, queue: `${settings.queue}.dead`, retry: { mode: 'broker' } };
 }

@@ -67,8 +67,8 @@ const group = '/apis/warren.events/v1alpha1';
 
 /** Creates nothing: a dry run with the field validation that kubectl asks for. */
 function create(resource: Resource): Promise<Answer> {
-  const collection =
-    resource.kind === 'EventBroker' ? 'eventbrokers' : 'namespaces/default/eventsubscriptions';
+  const plural = `${resource.kind.toLowerCase()}s`;
+  const collection = resource.kind === 'EventBroker' ? plural : `namespaces/default/${plural}`;
   return call('POST', `${group}/${collection}?dryRun=All&fieldValidation=Strict`, resource);
 }
 

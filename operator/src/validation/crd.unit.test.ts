@@ -55,6 +55,7 @@ describe('a folder accepts', () => {
     expect(problems).toEqual([]);
     expect([...resources.keys()].sort()).toEqual([
       'EventBroker default',
+      'EventPublisher shop/user',
       ...['event-log', 'loyalty', 'notification', 'order', 'payment'].map(
         (name) => `EventSubscription shop/${name}`,
       ),

@@ -1,12 +1,12 @@
 /**
  * The client of one API server: credentials, sockets, time limits and retries shared by all resource clients.
  */
-import type { KubeConfig } from '@kubernetes/client-node';
 import type { Clock } from './clock.ts';
 import { ApiConnection } from './connection.ts';
 import { NotFoundError } from './errors.ts';
 import { Http } from './http.ts';
 import type { ApiRequest } from './http.ts';
+import type { Credentials } from './kubeconfig.ts';
 import type { RequestObserver } from './metrics.ts';
 import { apiVersionOf } from './object.ts';
 import type { KubernetesObject, ResourceType } from './object.ts';
@@ -14,8 +14,8 @@ import { ResourceClient } from './resource-client.ts';
 import type { ApplyOptions, CallOptions } from './resource-client.ts';
 
 export interface ClusterOptions {
-  /** Default: $KUBECONFIG, then ~/.kube/config, then the pod's service account. */
-  kubeConfig?: KubeConfig;
+  /** A KubeConfig of @kubernetes/client-node. Default: $KUBECONFIG, then ~/.kube/config, then the pod's service account. */
+  kubeConfig?: Credentials;
   /** Who owns the fields that are applied: stable for the life of the operator. */
   fieldManager: string;
   /** For each attempt; default 15,000. */
@@ -39,6 +39,11 @@ export interface Cluster extends AsyncDisposable {
   request(request: ApiRequest): Promise<unknown>;
   /** Such as `{ major: '1', minor: '36', gitVersion: 'v1.36.3' }`. */
   version(options?: CallOptions): Promise<{ major: string; minor: string; gitVersion: string }>;
+  /**
+   * A hash of the CA that signs the API server's certificate: the same for everybody who talks to this cluster, and another
+   * for another cluster. Undefined where it is one of the public ones. Throws CredentialsError.
+   */
+  authority(): Promise<string | undefined>;
   /** Ends every request and watch that is still open. */
   close(): Promise<void>;
 }
@@ -109,6 +114,10 @@ class ClusterClient implements Cluster {
   async version(options: CallOptions = {}): Promise<{ major: string; minor: string; gitVersion: string }> {
     const answer = await this.#http.json({ method: 'GET', path: '/version', ...options });
     return answer as { major: string; minor: string; gitVersion: string };
+  }
+
+  async authority(): Promise<string | undefined> {
+    return (await this.#connection.access()).authority;
   }
 
   close(): Promise<void> {

@@ -1,20 +1,21 @@
 /**
  * How to reach the API server: credentials from the kubeconfig, sockets from two shared pools.
  *
- * The authentication (token, token file, exec plugin, certificates, OIDC) is @kubernetes/client-node's. Its sockets are
- * not: it makes a new undici Agent for every request. Here is one pool for requests and one for watches (which hold
- * their socket for minutes and must not take those of the requests), replaced when a certificate changes. A token
- * travels in the headers, so its rotation replaces nothing.
+ * kubeconfig.ts tells whose the authentication is. The sockets are ours: @kubernetes/client-node makes a new undici Agent
+ * for every request. Here is one pool for requests and one for watches (which hold their socket for minutes and must not
+ * take those of the requests), replaced when a certificate changes. A token travels in the headers, so its rotation
+ * replaces nothing.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { RequestOptions } from 'node:https';
-import { KubeConfig } from '@kubernetes/client-node';
 import { Agent, ProxyAgent } from 'undici';
 import type { Dispatcher } from 'undici';
 import { systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { CredentialsError } from './errors.ts';
+import { clientNodeCredentials, defaultCredentials } from './kubeconfig.ts';
+import type { Credentials } from './kubeconfig.ts';
 
 /** What one request needs to be sent. */
 export interface Access {
@@ -24,6 +25,8 @@ export interface Access {
   headers: Record<string, string>;
   requests: Dispatcher;
   watches: Dispatcher;
+  /** A hash of the CA that signs the API server's certificate; undefined where it is one of the public ones. */
+  authority: string | undefined;
 }
 
 /** Credentials are looked up at most so often, so that a burst of requests does not read the same files each time. */
@@ -38,17 +41,17 @@ interface Pools {
 }
 
 export class ApiConnection {
-  readonly #config: KubeConfig;
+  #config: Credentials | undefined;
   readonly #clock: Clock;
   #pools: Pools | undefined;
   readonly #retired = new Set<Dispatcher>();
   #fresh: { until: number; access: Promise<Access> } | undefined;
   #closed = false;
 
-  constructor(config: KubeConfig | undefined, clock: Clock = systemClock) {
+  /** @param config default: what kubectl would take */
+  constructor(config: Credentials | undefined, clock: Clock = systemClock) {
     this.#clock = clock;
-    this.#config = config ?? new KubeConfig();
-    if (config === undefined) this.#config.loadFromDefault();
+    this.#config = config ?? defaultCredentials();
   }
 
   /** Throws CredentialsError. */
@@ -88,17 +91,18 @@ export class ApiConnection {
         request: 'credentials',
       });
     if (this.#isClosed()) throw failed('the cluster client is closed');
-    const cluster = this.#config.getCurrentCluster();
-    if (cluster === null) throw failed('the kubeconfig has no current cluster');
     const options: RequestOptions = {};
     const headers: Record<string, string> = {};
     try {
-      await this.#config.applyToHTTPSOptions(options);
+      const config = (this.#config ??= await clientNodeCredentials());
+      const cluster = config.getCurrentCluster();
+      if (cluster === null) throw failed('the kubeconfig has no current cluster');
+      await config.applyToHTTPSOptions(options);
       for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value).trim();
       if (typeof options.auth === 'string') {
         headers['Authorization'] = `Basic ${Buffer.from(options.auth).toString('base64')}`;
       }
-      const token = await this.#tokenFromFile();
+      const token = await tokenFromFile(config);
       if (token !== undefined) headers['Authorization'] = `Bearer ${token}`;
       if (this.#isClosed()) throw new Error('closed meanwhile');
       const { requests, watches } = this.#poolsFor(cluster.proxyUrl, options);
@@ -109,20 +113,14 @@ export class ApiConnection {
         headers,
         requests,
         watches,
+        authority: options.ca === undefined ? undefined : hashOf(options.ca),
       };
     } catch (error) {
+      if (error instanceof CredentialsError) throw error;
       // An exec plugin's error is whatever it printed: only what kind of error it was may be repeated.
       const code = (error as { code?: unknown }).code;
       throw failed(typeof code === 'string' ? code : error instanceof Error ? error.name : 'unknown error');
     }
-  }
-
-  /** client-node remembers a token for a minute; a rotated one must be seen when the old one is refused. */
-  async #tokenFromFile(): Promise<string | undefined> {
-    const provider = this.#config.getCurrentUser()?.authProvider as
-      { config?: { tokenFile?: string } } | undefined;
-    const file = provider?.config?.tokenFile;
-    return file === undefined ? undefined : (await readFile(file, 'utf8')).trim();
   }
 
   #poolsFor(proxyUrl: string | undefined, options: RequestOptions): Pools {
@@ -157,6 +155,20 @@ export class ApiConnection {
       () => this.#retired.delete(dispatcher),
     );
   }
+}
+
+function hashOf(ca: NonNullable<RequestOptions['ca']>): string {
+  const hash = createHash('sha256');
+  for (const one of [ca].flat()) hash.update(String(one).trim());
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** client-node remembers a token for a minute; a rotated one must be seen when the old one is refused. */
+async function tokenFromFile(credentials: Credentials): Promise<string | undefined> {
+  const provider = credentials.getCurrentUser()?.authProvider as
+    { config?: { tokenFile?: string } } | undefined;
+  const file = provider?.config?.tokenFile;
+  return file === undefined ? undefined : (await readFile(file, 'utf8')).trim();
 }
 
 function pool(proxyUrl: string | undefined, tls: object, connections: number | undefined): Dispatcher {

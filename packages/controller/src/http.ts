@@ -124,11 +124,14 @@ export class Http {
   async #once(request: ApiRequest): Promise<unknown> {
     const timeoutMs = request.timeoutMs ?? this.#options.timeoutMs ?? 15_000;
     const { controller, signal, release } = linkSignals(request.signal);
-    const tooLate = new RequestTimeoutError(`${nameOf(request)}: no answer within ${timeoutMs} ms`, {
-      status: 0,
-      request: nameOf(request),
+    let tooLate: RequestTimeoutError | undefined;
+    const cancel = this.#clock.after(timeoutMs, () => {
+      tooLate = new RequestTimeoutError(`${nameOf(request)}: no answer within ${timeoutMs} ms`, {
+        status: 0,
+        request: nameOf(request),
+      });
+      controller.abort(tooLate);
     });
-    const cancel = this.#clock.after(timeoutMs, () => controller.abort(tooLate));
     try {
       const { response } = await this.#send(request, 'requests', signal);
       if (response.statusCode < 200 || response.statusCode > 299) throw await failure(request, response);
@@ -145,7 +148,7 @@ export class Http {
         });
       }
     } catch (error) {
-      if (controller.signal.reason === tooLate) throw tooLate;
+      if (tooLate !== undefined && controller.signal.reason === tooLate) throw tooLate;
       throw error instanceof KubernetesError ? error : broken(request, error);
     } finally {
       cancel();

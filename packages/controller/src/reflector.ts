@@ -6,6 +6,7 @@
  *   listing --ok--> watching --server ends it--> watching (from where it was)
  *      ^  |            |
  *      |  error        |-- 410, Expired, version unknown to the server --> listing
+ *      |  |            |-- 404: its definition was deleted --------------> waiting --> listing
  *      |  v            |-- any other error, or 90 s of silence ----------> waiting --> watching
  *      waiting <-------+-- a watch that never said a word ---------------> waiting --> listing
  *
@@ -22,7 +23,14 @@
  */
 import { sleep, systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
-import { GoneError, KubernetesError, RequestTimeoutError, ServerError, StoppedError } from './errors.ts';
+import {
+  GoneError,
+  KubernetesError,
+  NotFoundError,
+  RequestTimeoutError,
+  ServerError,
+  StoppedError,
+} from './errors.ts';
 import { describeError, silentLog } from './log.ts';
 import type { Log } from './log.ts';
 import type { ReflectorObserver } from './metrics.ts';
@@ -198,11 +206,12 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       } catch (error) {
         if (over()) break;
         if (this.#watchedFor() >= HEALTHY_MS) this.#failures = 0;
-        const gone = mustRelist(error) || this.#heardNothing(error);
+        const isUndefined = this.state === 'watching' && error instanceof NotFoundError;
+        const gone = mustRelist(error) || this.#heardNothing(error) || isUndefined;
         if (this.state === 'watching') this.#options.observer?.watchEnded(codeOf(error));
         if (this.state === 'listing' && gone) this.#pageSize = 0;
         if (gone) {
-          why = mustRelist(error) ? 'expired' : 'silent';
+          why = mustRelist(error) ? 'expired' : isUndefined ? 'undefined' : 'silent';
           version = undefined;
           this.#log.info(describeError(error), 'the watch has lost its place: listing again');
         }

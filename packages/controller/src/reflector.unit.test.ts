@@ -1,14 +1,21 @@
 import { describe, expect, test } from '@jest/globals';
 import { Registry } from 'prom-client';
-import { ConnectionError, GoneError, RequestTimeoutError, ServerError, UnauthorizedError } from './errors.ts';
+import {
+  ConnectionError,
+  GoneError,
+  NotFoundError,
+  RequestTimeoutError,
+  ServerError,
+  UnauthorizedError,
+} from './errors.ts';
 import { createMetrics } from './metrics.ts';
 import { resources } from './object.ts';
 import type { KubernetesObject } from './object.ts';
 import { createReflector } from './reflector.ts';
 import type { Change, ReflectorOptions } from './reflector.ts';
 import type { ListOptions, Page, WatchOptions } from './resource-client.ts';
+import { ScriptedWatch } from './testing/scripted-watch.ts';
 import { settle, VirtualClock } from './testing/virtual-clock.ts';
-import type { WatchEvent } from './watch-stream.ts';
 
 type Thing = KubernetesObject & { spec?: string };
 
@@ -18,47 +25,12 @@ function thing(name: string, version: number, more: Partial<Thing['metadata']> =
   return { metadata: { name, uid: `uid-${name}`, resourceVersion: String(version), ...more } };
 }
 
-/** A watch that says what the test lets it say. */
-class ScriptedWatch {
-  readonly #queue: (WatchEvent<Thing> | Error | 'end')[] = [];
-  #wake: () => void = () => undefined;
-  ended = false;
-  readonly options: WatchOptions;
-
-  constructor(options: WatchOptions) {
-    this.options = options;
-  }
-
-  send(...what: (WatchEvent<Thing> | Error | 'end')[]): void {
-    this.#queue.push(...what);
-    this.#wake();
-  }
-
-  async *events(): AsyncGenerator<WatchEvent<Thing>, void, undefined> {
-    const { signal, onOpen } = this.options;
-    signal?.addEventListener('abort', () => this.#wake(), { once: true });
-    try {
-      onOpen?.();
-      for (;;) {
-        if (signal?.aborted === true) throw signal.reason;
-        const next = this.#queue.shift();
-        if (next === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
-        else if (next === 'end') return;
-        else if (next instanceof Error) throw next;
-        else yield next;
-      }
-    } finally {
-      this.ended = true;
-    }
-  }
-}
-
 function setup(options: Partial<ReflectorOptions<Thing>> = {}) {
   const clock = new VirtualClock();
   const registry = new Registry();
   const state = { list: [] as Thing[], version: 10, failLists: [] as Error[] };
   const lists: ListOptions[] = [];
-  const watches: ScriptedWatch[] = [];
+  const watches: ScriptedWatch<Thing>[] = [];
   const resource = {
     type: resources.configMaps,
     async *pages(list: ListOptions = {}): AsyncGenerator<Page<Thing>, void, undefined> {
@@ -69,7 +41,7 @@ function setup(options: Partial<ReflectorOptions<Thing>> = {}) {
       yield { items: structuredClone(state.list), resourceVersion: String(state.version) };
     },
     watch(watch: WatchOptions) {
-      const scripted = new ScriptedWatch(watch);
+      const scripted = new ScriptedWatch<Thing>(watch);
       watches.push(scripted);
       return scripted.events();
     },
@@ -168,6 +140,30 @@ describe('a reflector', () => {
       ['start', 1],
       ['expired', 1],
     ]);
+    await t.reflector.stop();
+  });
+
+  test('when its definition was deleted it waits until there is one again, and nothing of before is left', async () => {
+    const t = setup();
+    t.state.list = [thing('old', 1)];
+    t.reflector.start();
+    await settle();
+    t.told();
+    const undefinedYet = () => new NotFoundError('no such resource', { ...failed, status: 404 });
+    t.state.failLists = [undefinedYet(), undefinedYet()];
+    t.last().send(undefinedYet());
+    await settle();
+    expect(t.reflector.state).toBe('waiting');
+    await t.clock.advance(250);
+    await t.clock.advance(500);
+    expect(t.lists).toHaveLength(3);
+    t.state.list = [thing('new', 41)];
+    t.state.version = 50;
+    await t.clock.advance(1_000);
+    expect(t.told()).toEqual(['deleted old stale', 'added new']);
+    // In pages, as before.
+    expect(t.lists.map(({ pageSize }) => pageSize)).toEqual([500, 500, 500, 500]);
+    expect(t.last().options.resourceVersion).toBe('50');
     await t.reflector.stop();
   });
 

@@ -11,6 +11,7 @@ import { execute } from './decider.ts';
 import type { Decider, ExecuteOptions, Outcome } from './decider.ts';
 import { createLog } from './log.ts';
 import type { AppendOptions, Position } from './log.ts';
+import { OneByOne } from './one-by-one.ts';
 import { createOutbox } from './outbox.ts';
 import type { Outbox } from './outbox.ts';
 import { createProjectionReader } from './projection-reader.ts';
@@ -90,6 +91,7 @@ export function createEventStore({
   const registry = createProjectionRegistry(connection);
   const projector = createProjector({ connection, catalogue, log, registry, projections });
   const listeners = new Set<(commit: Commit) => void>();
+  const commands = new OneByOne();
   const parts = { connection, catalogue, log, registry, projector, projections };
 
   async function append(
@@ -144,17 +146,19 @@ export function createEventStore({
     findOnce: (once) => log.findOnce(once),
 
     execute: (decider, aggregateId, command, options) =>
-      execute(
-        {
-          catalogue,
-          append,
-          readCommits: (id, range) => log.read(id, range),
-          findOnce: (once) => log.findOnce(once),
-        },
-        decider,
-        aggregateId,
-        command,
-        options,
+      commands.run(aggregateId, () =>
+        execute(
+          {
+            catalogue,
+            append,
+            readCommits: (id, range) => log.read(id, range),
+            findOnce: (once) => log.findOnce(once),
+          },
+          decider,
+          aggregateId,
+          command,
+          options,
+        ),
       ),
 
     onAppended(listener) {

@@ -9,12 +9,12 @@
  * amqplib's own recovery is not used: it never brings channels back and can install a dead connection.
  */
 import type { Socket } from 'node:net';
-import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import { connect, type ChannelModel } from 'amqplib';
 import { createBackoff } from './backoff.ts';
 import { connectionError, parseEndpoint, type Endpoint } from './endpoint.ts';
 import { ClosedError, type BrokerConnectionError } from './errors.ts';
 import { deferred, settledWithin, sleep, type Deferred } from './timing.ts';
+import type { TlsOptions } from './tls.ts';
 
 export type ConnectionState =
   /** `generation` counts the connections made so far, from 1. */
@@ -39,7 +39,7 @@ export interface ConnectOptions {
   /** Wait after a failed try; 100 and 15,000. */
   backoff?: { initialMs: number; maxMs: number };
   /** Certificates for amqps. */
-  tls?: Pick<TlsOptions, 'ca' | 'cert' | 'key' | 'passphrase' | 'servername' | 'rejectUnauthorized'>;
+  tls?: TlsOptions;
 }
 
 export interface BrokerConnection extends AsyncDisposable {

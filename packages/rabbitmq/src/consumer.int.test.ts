@@ -85,6 +85,7 @@ describe('a consumer', () => {
       expect(tries.length).toBeLessThan(4); // the others did not wait for the poison
 
       await eventually(async () => (await bench.ready('shop.test.dead')) === 1);
+      await eventually(() => outcomes.length === 4);
       expect(tries.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 4]);
       expect(new Set(tries.map(({ routingKey }) => routingKey))).toEqual(new Set(['order.placed']));
       expect(new Set(tries.map(({ traceparent }) => traceparent))).toEqual(new Set(['00-1-2-01']));

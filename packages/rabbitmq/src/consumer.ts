@@ -1,31 +1,40 @@
 /**
- * Consuming one subscription's queue: at least once, with retries and dead letters, whatever is killed.
+ * Consuming one subscription: at least once, with retries and dead letters, whatever is killed. Each of its queues by itself:
+ * one, or its partitions (lanes.ts).
  *
  *   start() ──▶ a channel, prefetch, basic.consume ──▶ consuming ──▶ stop()
  *                   ▲                                      │
  *                   └── growing, jittered wait ◀── channel or connection lost, queue deleted (null message) or missing
  *
  * Each channel has its own Session (session.ts), which settles deliveries only on that channel. Messages are put aside
- * (dead letters; wait queues of the ladder) through a confirm channel on a connection of its own, made when it is first
- * needed: a broker alarm blocks connections that publish, and must not block acknowledgements.
+ * (dead letters; wait queues of the ladder) on another connection (aside.ts).
+ *
+ * Who keeps an order (strict) does not cancel when it stops: the broker would let the next consumer begin while this one still
+ * has messages in hand, and those it then gave back would come after newer ones. It closes its channel when the handler is
+ * done: then the broker puts everything back in its place before anybody else gets a message.
+ *
+ * A stream is read by one consumer at a time (stream-reading.ts); the others are accepted, and stand by.
  */
 import type { Channel } from 'amqplib';
+import { Aside } from './aside.ts';
 import { KeptChannel, type Lease } from './channel.ts';
 import type { BrokerConnection } from './connection.ts';
-import { ClosedError, ConsumerStoppedError, MessageRefusedError, RabbitError } from './errors.ts';
-import { deadLetterHeaders, republished, retryHeaders, slimmed, type Fate } from './failure.ts';
+import { ConsumerStoppedError, MessageRefusedError } from './errors.ts';
+import { deadLetterHeaders, republished, retryHeaders, slimmed, type AsideFate } from './failure.ts';
+import { HeldBack } from './held-back.ts';
+import { Lanes, type Lane, type LaneConsumer, type LaneListener } from './lanes.ts';
 import type { Delivery } from './message.ts';
 import { safely, type ConsumerObserver } from './observer.ts';
-import { createPublisher, type Publisher } from './publisher.ts';
 import { Session, type Handler } from './session.ts';
-import type { ConsumerSettings } from './settings.ts';
-import { deferred, settledWithin, type Deferred } from './timing.ts';
+import { StreamReading } from './stream-reading.ts';
+import type { ConsumerSettings } from '@warren/topology';
+import { settledWithin } from './timing.ts';
 
 export interface ConsumerOptions {
   settings: ConsumerSettings;
   /** Resolves: acknowledged. Throws PermanentError (or any error with `permanent: true`): dead letter. Throws: retried. */
   handle: Handler;
-  /** Handlers at the same time; the prefetch unless given, 1 for a strict subscription. */
+  /** Handlers at the same time; the prefetch unless given. Where the order is kept always 1 for each queue. */
   concurrency?: number;
   /** Limit for one handler, 30,000 ms: then its signal is aborted and the delivery counts as failed. */
   handlerTimeoutMs?: number;
@@ -48,56 +57,68 @@ export interface Consumer extends AsyncDisposable {
   readonly isConsuming: boolean;
   /** Resolves when isConsuming becomes true; rejects with ClosedError when the consumer is stopped first. */
   consuming(): Promise<void>;
-  /** Handlers that run now. */
+  /** Handlers that run now, or wait in their place for their next attempt. */
   readonly running: number;
 }
 
 export function createConsumer(connection: BrokerConnection, options: ConsumerOptions): Consumer {
-  return new QueueConsumer(connection, options);
+  const aside = new Aside(connection, options.republishOn);
+  return new Lanes(
+    options.settings,
+    (lane, listener) => new QueueConsumer(connection, options, lane, aside, listener),
+    (consuming) => {
+      if (consuming) safely(() => options.observer?.onState?.({ consuming }));
+    },
+    (left) => aside.close(left),
+  );
 }
 
 /** The broker closes the channel of a delivery that is not settled for 30 minutes; deliveries must not wait that long here. */
 const LONGEST_WAIT_MS = 15 * 60_000;
 const CANCEL_LIMIT_MS = 5_000;
+/** For the last word on the place in a stream, also where a handler has used up the time. */
+const FINISH_MS = 1_000;
 
-class QueueConsumer implements Consumer {
+type Accepted = Pick<StreamReading, 'cancel' | 'finish'>;
+
+class QueueConsumer implements LaneConsumer {
   readonly #connection: BrokerConnection;
   readonly #options: ConsumerOptions;
   readonly #observer: ConsumerObserver;
+  readonly #lane: Lane;
+  readonly #aside: Aside;
+  readonly #changed: LaneListener;
   readonly #running = { count: 0 };
-  #settings: ConsumerSettings;
+  readonly #held = new HeldBack();
   #kept: KeptChannel<Channel> | undefined;
   #session: Session | undefined;
-  #consumerTag: string | undefined;
-  #stopping: Promise<void> | undefined;
-  #waiters: Deferred<void> | undefined;
-  #aside: { connection: BrokerConnection | undefined; publisher: Publisher } | undefined;
+  /** How the present session's deliveries are ended; undefined until the broker has accepted the consumer. */
+  #accepted: Accepted | undefined;
 
-  constructor(connection: BrokerConnection, options: ConsumerOptions) {
+  constructor(
+    connection: BrokerConnection,
+    options: ConsumerOptions,
+    lane: Lane,
+    aside: Aside,
+    changed: LaneListener,
+  ) {
     this.#connection = connection;
     this.#options = options;
-    this.#settings = options.settings;
+    this.#lane = lane;
+    this.#aside = aside;
+    this.#changed = changed;
     this.#observer = options.observer ?? {};
   }
 
   get isConsuming(): boolean {
-    return this.#consumerTag !== undefined;
+    return this.#accepted !== undefined;
   }
 
   get running(): number {
     return this.#running.count;
   }
 
-  consuming(): Promise<void> {
-    if (this.isConsuming) return Promise.resolve();
-    this.#waiters ??= deferred();
-    return this.#waiters.promise;
-  }
-
   start(): void {
-    if (this.#stopping !== undefined) {
-      throw new RabbitError('WARREN_CLOSED', 'the consumer is stopping: await stop(), then start it again');
-    }
     this.#kept ??= new KeptChannel<Channel>(this.#connection, {
       open: (model) => model.createChannel(),
       ready: (lease) => this.#consume(lease),
@@ -110,23 +131,7 @@ class QueueConsumer implements Consumer {
     });
   }
 
-  stop(options: { deadlineMs?: number } = {}): Promise<void> {
-    this.#stopping ??= this.#stop(options.deadlineMs ?? 30_000).finally(() => (this.#stopping = undefined));
-    return this.#stopping;
-  }
-
-  async update(settings: ConsumerSettings, options: { deadlineMs?: number } = {}): Promise<void> {
-    const started = this.#kept !== undefined;
-    await this.stop(options);
-    this.#settings = settings;
-    if (started) this.start();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stop();
-  }
-
-  async #stop(deadlineMs: number): Promise<void> {
+  async stop(deadlineMs: number): Promise<void> {
     const deadline = Date.now() + deadlineMs;
     const left = (): number => Math.max(0, deadline - Date.now());
     const kept = this.#kept;
@@ -134,32 +139,36 @@ class QueueConsumer implements Consumer {
     kept.retire();
     const session = this.#session;
     if (session?.lease.alive === true) {
-      const tag = this.#consumerTag;
-      const cancelled = tag === undefined ? Promise.resolve() : session.lease.channel.cancel(tag);
+      const accepted = this.#accepted;
+      const cancelled = accepted?.cancel() ?? Promise.resolve();
       session.release(); // reaches the broker after the cancel, so nothing comes back to this consumer
       await settledWithin(cancelled, Math.min(CANCEL_LIMIT_MS, left()));
       await settledWithin(session.idle(), left());
       session.interrupt(new ConsumerStoppedError());
       session.flush();
+      if (accepted !== undefined) await settledWithin(accepted.finish(), Math.max(left(), FINISH_MS));
     }
     await kept.close();
-    await this.#aside?.publisher.close({ drainMs: left() });
-    await this.#aside?.connection?.close();
-    this.#aside = undefined;
     this.#kept = undefined;
-    this.#waiters?.promise.catch(() => undefined);
-    this.#waiters?.reject(new ClosedError('the consumer'));
-    this.#waiters = undefined;
   }
 
   async #consume(lease: Lease<Channel>): Promise<void> {
-    const settings = this.#settings;
+    const { settings, priority } = this.#lane;
     const { handlerTimeoutMs = 30_000 } = this.#options;
-    const concurrency = this.#options.concurrency ?? (settings.strict ? 1 : settings.prefetch);
+    const concurrency = settings.strict ? 1 : (this.#options.concurrency ?? settings.prefetch);
     const prefetch = Math.min(
       settings.prefetch,
       Math.max(concurrency, Math.floor((concurrency * LONGEST_WAIT_MS) / handlerTimeoutMs)),
     );
+    const { stream } = settings;
+    const reading =
+      stream === undefined
+        ? undefined
+        : new StreamReading(lease, {
+            settings: { ...settings, stream },
+            observer: this.#observer,
+            publish: (message) => this.#aside.publisher(settings.deadLetter.exchange).publish(message),
+          });
     const session = new Session(lease, {
       settings: { ...settings, prefetch },
       handle: this.#options.handle,
@@ -168,39 +177,57 @@ class QueueConsumer implements Consumer {
       observer: this.#observer,
       putAside: (fate, delivery, error) => this.#putAside(settings, fate, delivery, error),
       running: this.#running,
+      held: this.#held,
       onFree: () => this.#session?.fill(),
+      ...(reading === undefined ? {} : { isKept: reading.isOfStream, onDone: reading.done }),
     });
     this.#session = session;
     await lease.channel.prefetch(prefetch);
-    const { consumerTag } = await lease.channel.consume(settings.queue, (message) => {
-      if (message === null)
-        lease.abandon(new Error(`the broker cancelled the consumer of ${settings.queue}`));
-      else session.deliver(message);
-    });
+    if (reading !== undefined) {
+      await reading.stand(await this.#connection.opened());
+      this.#accept(lease, reading);
+      await reading.read(session);
+      return;
+    }
+    const { consumerTag } = await lease.channel.consume(
+      settings.queue,
+      (message) => {
+        if (message === null)
+          lease.abandon(new Error(`the broker cancelled the consumer of ${settings.queue}`));
+        else session.deliver(message);
+      },
+      priority === undefined ? {} : { priority },
+    );
+    const cancel = async () => {
+      if (!settings.strict) await lease.channel.cancel(consumerTag);
+    };
+    this.#accept(lease, { cancel, finish: () => Promise.resolve() });
+  }
+
+  #accept(lease: Lease<Channel>, accepted: Accepted): void {
     if (!lease.alive) return;
-    this.#consumerTag = consumerTag;
-    this.#waiters?.resolve();
-    this.#waiters = undefined;
-    safely(() => this.#observer.onState?.({ consuming: true }));
+    this.#accepted = accepted;
+    this.#changed();
   }
 
   #lost(lease: Lease<Channel>, reason: Error): void {
     if (this.#session?.lease !== lease) return;
     const session = this.#session;
     this.#session = undefined;
-    const told = this.#consumerTag !== undefined;
-    this.#consumerTag = undefined;
+    const told = this.#accepted !== undefined;
+    this.#accepted = undefined;
     session.end(reason);
+    this.#changed();
     if (told) safely(() => this.#observer.onState?.({ consuming: false, error: reason }));
   }
 
   async #putAside(
     settings: ConsumerSettings,
-    fate: Exclude<Fate, { kind: 'reject' }>,
+    fate: AsideFate,
     delivery: Delivery,
     error: unknown,
   ): Promise<void> {
-    const publisher = this.#asidePublisher();
+    const publisher = this.#aside.publisher(settings.deadLetter.exchange);
     const failure = { settings, delivery, error, at: new Date() };
     const toWait = fate.kind === 'wait';
     const message = {
@@ -219,21 +246,5 @@ class QueueConsumer implements Consumer {
       if (!(refused instanceof MessageRefusedError)) throw refused;
       await publisher.publish({ ...message, properties: slimmed(message.properties) });
     }
-  }
-
-  #asidePublisher(): Publisher {
-    if (this.#aside === undefined) {
-      const { republishOn } = this.#options;
-      const connection =
-        republishOn === undefined
-          ? this.#connection.sibling(`${this.#connection.name} (put aside)`)
-          : undefined;
-      const publisher = createPublisher(republishOn ?? (connection as BrokerConnection), {
-        exchange: this.#settings.deadLetter.exchange,
-        maxMessageBytes: Infinity, // it came from the broker, so the broker takes it
-      });
-      this.#aside = { connection, publisher };
-    }
-    return this.#aside.publisher;
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Options } from 'amqplib';
 import { BrokerConnectionError, errorText, type BrokerConnectionCode } from './errors.ts';
+import { distrustOf } from './tls.ts';
 
 export interface Endpoint {
   connect: Options.Connect;
@@ -67,6 +68,8 @@ export function connectionError(cause: unknown, endpoint: Endpoint | undefined):
   const where = endpoint?.shown ?? 'the broker';
   const say = (code: BrokerConnectionCode, sentence: string): BrokerConnectionError =>
     new BrokerConnectionError(code, `${where}: ${sentence}`);
+  const distrust = distrustOf(cause);
+  if (distrust !== undefined) return say('WARREN_BROKER_UNTRUSTED', distrust);
   if (/ACCESS[-_]REFUSED/.test(text)) {
     return say('WARREN_BROKER_UNAUTHORIZED', 'the broker refuses this user or password');
   }

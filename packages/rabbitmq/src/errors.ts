@@ -10,6 +10,7 @@
  * | WARREN_OUTCOME_UNKNOWN      | OutcomeUnknownError    | nobody knows                            | publish again (same id)  |
  * | WARREN_BROKER_UNAVAILABLE   | BrokerUnavailableError | no: it was never sent                   | publish again, later     |
  * | WARREN_MESSAGE_REFUSED      | MessageRefusedError    | no: it can not be encoded or is too big | do not retry             |
+ * | WARREN_PUBLISH_FORBIDDEN    | PublishForbiddenError  | no: this user may not publish it        | grant it; publish again  |
  * | WARREN_CLOSED               | ClosedError            | no: the publisher is closed             | do not retry             |
  * | WARREN_PERMANENT            | PermanentError         | thrown by handlers: dead letter at once |                          |
  * | WARREN_HANDLER_TIMEOUT      | HandlerTimeoutError    | reason of a handler's aborted signal    |                          |
@@ -21,12 +22,13 @@
  * | code                        | means                                                         | what to do                      |
  * |-----------------------------|---------------------------------------------------------------|---------------------------------|
  * | WARREN_BROKER_UNREACHABLE   | nothing answers there, not in time, or it went away           | it is tried again               |
+ * | WARREN_BROKER_UNTRUSTED     | the certificates do not fit: theirs for us, or ours for them  | correct ca.crt, tls.crt         |
  * | WARREN_BROKER_UNAUTHORIZED  | user or password refused                                      | correct the Secret              |
  * | WARREN_BROKER_FORBIDDEN     | the virtual host is missing, or not allowed for this user     | grant it, or correct the Secret |
  * | WARREN_BROKER_NOT_FOUND     | what is named is not there                                    | make it first                   |
  * | WARREN_BROKER_CONFLICT      | it exists with other arguments; nothing was changed           | migrate, or adopt it            |
  * | WARREN_BROKER_REFUSED       | the broker refuses the request                                | read its reason                 |
- * | WARREN_BROKER_FAILED        | the broker failed (5xx)                                       | it is tried again               |
+ * | WARREN_BROKER_FAILED        | the broker failed (5xx), or asks to be left alone (429)       | it is tried again               |
  * | WARREN_BROKER_BAD_ANSWER    | an answer that is not what RabbitMQ's API gives               | look at what stands between     |
  */
 export class RabbitError extends Error {
@@ -94,6 +96,24 @@ export class MessageRefusedError extends RabbitError {
   }
 }
 
+/** The broker does not let this user publish to the exchange, or not with this routing key. */
+export class PublishForbiddenError extends RabbitError {
+  override readonly name = 'PublishForbiddenError';
+  readonly exchange: string;
+  readonly routingKey: string;
+
+  constructor(exchange: string, routingKey: string, cause?: unknown) {
+    super(
+      'WARREN_PUBLISH_FORBIDDEN',
+      `the user of this connection may not publish "${routingKey}" to exchange "${exchange}": ` +
+        'name the event in spec.events of its EventPublisher, or grant it on the broker',
+      { cause },
+    );
+    this.exchange = exchange;
+    this.routingKey = routingKey;
+  }
+}
+
 /** Used after close(), or still waiting to be sent at close(). */
 export class ClosedError extends RabbitError {
   override readonly name = 'ClosedError';
@@ -152,6 +172,7 @@ export class MoveFailedError extends RabbitError {
 
 export type BrokerConnectionCode =
   | 'WARREN_BROKER_UNREACHABLE' // nothing answers there, or it went away
+  | 'WARREN_BROKER_UNTRUSTED' // the certificates do not fit
   | 'WARREN_BROKER_UNAUTHORIZED' // user or password refused
   | 'WARREN_BROKER_FORBIDDEN'; // virtual host missing, or not allowed for this user
 
@@ -163,12 +184,13 @@ export class BrokerConnectionError extends RabbitError {
 
 export type ManagementCode =
   | 'WARREN_BROKER_UNREACHABLE' // no answer in time, or no connection
+  | 'WARREN_BROKER_UNTRUSTED' // the certificates do not fit
   | 'WARREN_BROKER_UNAUTHORIZED' // 401
   | 'WARREN_BROKER_FORBIDDEN' // 403
   | 'WARREN_BROKER_NOT_FOUND' // 404
   | 'WARREN_BROKER_CONFLICT' // 409, and 400 for an object that exists with other arguments
   | 'WARREN_BROKER_REFUSED' // any other 4xx
-  | 'WARREN_BROKER_FAILED' // 5xx
+  | 'WARREN_BROKER_FAILED' // 5xx, 429
   | 'WARREN_BROKER_BAD_ANSWER'; // an answer that is not what RabbitMQ's API gives
 
 /** A call of the management API that failed. `status` is absent when there was no answer. */

@@ -8,18 +8,27 @@
  * |                                       | delays it             | `warren-attempt` + 1, then ack                  |
  * | any other, on the last attempt        | dead letter           | dead letter                                     |
  *
+ * In place (ordered subscriptions), a failure that is neither permanent nor the last is held: the consumer keeps the message,
+ * waits, and handles it again before any that came after it.
+ *
  * A dead letter is published to `failed_events` with the reason and confirmed before the delivery is acknowledged.
  */
 import { inspect } from 'node:util';
-import type { ConsumerSettings } from './settings.ts';
+import type { ConsumerSettings } from '@warren/topology';
 import { isPermanent } from './errors.ts';
 import { headerNames, type Delivery, type MessageProperties } from './message.ts';
 
-export type Fate = { kind: 'reject' } | { kind: 'wait'; queue: string } | { kind: 'dead-letter' };
+/** Published elsewhere, confirmed, then acknowledged. */
+export type AsideFate = { kind: 'wait'; queue: string } | { kind: 'dead-letter' };
+export type Fate = { kind: 'reject' } | { kind: 'hold'; delayMs: number } | AsideFate;
 
 export function fateOf(settings: ConsumerSettings, attempt: number, error: unknown): Fate {
   if (isPermanent(error) || attempt >= settings.attempts) return { kind: 'dead-letter' };
   if (settings.retry.mode === 'broker') return { kind: 'reject' };
+  if (settings.retry.mode === 'in-place') {
+    const { delays } = settings.retry;
+    return { kind: 'hold', delayMs: delays[Math.min(attempt, delays.length) - 1] ?? 0 };
+  }
   const { waits } = settings.retry;
   const wait = waits[Math.min(attempt, waits.length) - 1];
   return wait === undefined ? { kind: 'reject' } : { kind: 'wait', queue: wait.queue };
@@ -32,8 +41,12 @@ function wholeNumber(value: unknown): number | undefined {
   return typeof number === 'number' && Number.isSafeInteger(number) && number >= 0 ? number : undefined;
 }
 
-/** From 1. The broker counts in `x-delivery-count`; the ladder in a header of our own, since it publishes anew. */
+/**
+ * From 1. The broker counts in `x-delivery-count`; the ladder in a header of our own, since it publishes anew. Who waits in
+ * place counts himself: each time a consumer goes, the broker counts all that it had in hand, tried or not.
+ */
 export function attemptOf(settings: ConsumerSettings, headers: Headers | undefined): number {
+  if (settings.retry.mode === 'in-place') return 1;
   return settings.retry.mode === 'broker'
     ? (wholeNumber(headers?.['x-delivery-count']) ?? 0) + 1
     : Math.max(1, wholeNumber(headers?.[headerNames.attempt]) ?? 1);

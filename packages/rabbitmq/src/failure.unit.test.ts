@@ -11,7 +11,7 @@ import {
   slimmed,
 } from './failure.ts';
 import type { Delivery } from './message.ts';
-import type { ConsumerSettings } from './settings.ts';
+import type { ConsumerSettings } from '@warren/topology';
 
 const broker: ConsumerSettings = {
   subscription: 'shop/loyalty',

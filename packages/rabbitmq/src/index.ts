@@ -14,7 +14,7 @@ export { KeptChannel, type ChannelOwner, type Lease } from './channel.ts';
 export { headerNames, type Delivery, type MessageProperties, type OutgoingMessage } from './message.ts';
 export type { ConsumerObserver, Outcome, Settled } from './observer.ts';
 export type { Handler, HandlerContext } from './session.ts';
-export type { ConsumerSettings } from './settings.ts';
+export type { ConsumerSettings, StreamSettings } from '@warren/topology';
 export { moveMessages, type MoveOptions, type Moved } from './mover.ts';
 export { withoutCredentials } from './endpoint.ts';
 export * from './errors.ts';
@@ -25,4 +25,21 @@ export {
   type ManagementOptions,
   type Overview,
 } from './management/client.ts';
-export type { BindingFound, ExchangeFound, PolicyFound, QueueFound, QueueStats } from './management/found.ts';
+export type { TlsOptions } from './tls.ts';
+export type {
+  BindingFound,
+  ExchangeFound,
+  PolicyFound,
+  QueueActivity,
+  QueueFound,
+  QueueStats,
+} from './management/found.ts';
+export {
+  hashPassword,
+  hasPassword,
+  type Permission,
+  type PermissionFound,
+  type TopicPermission,
+  type TopicPermissionFound,
+  type UserFound,
+} from './management/users.ts';

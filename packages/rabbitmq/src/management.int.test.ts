@@ -31,12 +31,18 @@ async function client() {
 }
 
 /** An HTTP server that answers as told, one answer a request. */
-async function answering(...answers: { status: number; body?: string; stall?: boolean }[]) {
+async function answering(
+  ...answers: { status: number; body?: string; stall?: boolean; headers?: Record<string, string> }[]
+) {
   const calls: string[] = [];
+  const times: number[] = [];
+  const statuses: (number | undefined)[] = [];
   const server = createServer((request, response) => {
     calls.push(`${request.method ?? ''} ${request.url ?? ''}`);
-    const { status, body, stall } = answers[Math.min(calls.length, answers.length) - 1]!;
-    if (stall !== true) response.writeHead(status, { 'content-type': 'application/json' }).end(body);
+    times.push(performance.now());
+    const { status, body, stall, headers } = answers[Math.min(calls.length, answers.length) - 1]!;
+    if (stall !== true)
+      response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -44,10 +50,13 @@ async function answering(...answers: { status: number; body?: string; stall?: bo
     url: `http://user:secret-word@127.0.0.1:${(server.address() as AddressInfo).port}`,
     vhost: '/',
     timeoutMs: 1_500,
+    observer: ({ status }) => statuses.push(status),
   });
   return {
     api,
     calls,
+    times,
+    statuses,
     async [Symbol.asyncDispose]() {
       await api.close();
       server.closeAllConnections();
@@ -180,6 +189,34 @@ describe('the management client', () => {
     expect(await at.api.queue('shop.test')).toMatchObject({ messages: 4, ready: 1, unacked: 2 });
   });
 
+  test('counts what a queue has done, of those it is asked for alone', async () => {
+    await using at = await client();
+    await using bench = await Workbench.open(at.broker.amqpUrl);
+    await bench.subscription({ retryMs: { min: 60_000, max: 60_000 } });
+    await bench.publish(['a', 'b', 'c']);
+    await bench.channel.consume('shop.test', (message) => {
+      if (message?.fields.redelivered === false && message.fields.deliveryTag === 1)
+        bench.channel.reject(message, true);
+      else bench.channel.ack(message!);
+    });
+    await eventually(async () => {
+      const found = await at.api.queueActivity(['shop.test', 'shop+test', 'nowhere']);
+      expect([...found.keys()]).toEqual(['shop.test']);
+      expect(found.get('shop.test')).toEqual({
+        ...{ ready: 0, unacked: 0, delayed: 1, consumers: 1 },
+        ...{ acked: 2, redelivered: 0, published: 3 },
+      });
+      return true;
+    });
+    const idle = { ready: 0, unacked: 0, delayed: 0, consumers: 0, acked: 0, redelivered: 0, published: 0 };
+    await bench.channel.assertQueue('idle', { arguments: { 'x-queue-type': 'quorum' } });
+    await eventually(async () => {
+      expect((await at.api.queueActivity(['idle'])).get('idle')).toEqual(idle);
+      return true;
+    });
+    expect(await at.api.queueActivity([])).toEqual(new Map());
+  });
+
   test('knows the version and that there is no alarm', async () => {
     await using at = await client();
     expect((await at.api.overview()).version).toMatch(/^\d+\.\d+\.\d+/);
@@ -263,6 +300,47 @@ describe('the management client', () => {
     await using failing = await answering({ status: 503, body });
     expect(await failing.api.alarms()).toEqual([{ node: 'rabbit@a', resource: 'disk' }]);
     expect(failing.calls).toHaveLength(1);
+  });
+
+  test("takes nobody else's word for that of RabbitMQ, whatever its status", async () => {
+    const page = '<html>not here</html>';
+    for (const [status, body] of [
+      [404, page],
+      [404, ''],
+      [302, ''],
+      [200, page],
+    ] as const) {
+      await using other = await answering({ status, body });
+      const { api } = other;
+      const bad = { code: 'WARREN_BROKER_BAD_ANSWER', status };
+      await expect(api.queue('q')).rejects.toMatchObject(bad);
+      await expect(api.deleteQueue('q')).rejects.toMatchObject(bad);
+    }
+    await using alarm = await answering({ status: 503, body: page });
+    await expect(alarm.api.alarms()).rejects.toMatchObject({ code: 'WARREN_BROKER_BAD_ANSWER' });
+    await using passing = await answering(
+      { status: 200, body: page },
+      { status: 200, body: '{"rabbitmq_ver' },
+      { status: 404, body: page },
+      { status: 200, body: '{"rabbitmq_version":"4.3.6"}' },
+    );
+    expect(await passing.api.overview()).toMatchObject({ version: '4.3.6' });
+  });
+
+  test('leaves a server alone for as long as it asks for, with all of its calls', async () => {
+    const version = { status: 200, body: '{"rabbitmq_version":"4.3.6"}' };
+    await using busy = await answering({ status: 429, headers: { 'retry-after': '1' } }, version);
+    const first = busy.api.overview();
+    await eventually(() => busy.statuses.length === 1);
+    await expect(Promise.all([first, busy.api.overview(), busy.api.overview()])).resolves.toHaveLength(3);
+    const [asked = 0, ...later] = busy.times;
+    expect(later).toHaveLength(3);
+    expect(Math.min(...later) - asked).toBeGreaterThanOrEqual(990);
+    await using refusing = await answering({ status: 429 });
+    await expect(refusing.api.overview()).rejects.toMatchObject({
+      code: 'WARREN_BROKER_FAILED',
+      status: 429,
+    });
   });
 
   test('keeps many calls within its bound and ends them at close', async () => {

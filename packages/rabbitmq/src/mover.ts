@@ -9,6 +9,7 @@
  * back to its place, and the next run goes on from there.
  */
 import type { ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
+import type { Binding } from '@warren/topology';
 import { AckWindow } from './ack-window.ts';
 import type { BrokerConnection } from './connection.ts';
 import { MoveFailedError } from './errors.ts';
@@ -19,6 +20,10 @@ import { deferred, settledWithin, sleep } from './timing.ts';
 export interface MoveOptions {
   from: string;
   to: string;
+  /** What `to` names; a queue. Through an exchange a message goes with the routing key it was first published with. */
+  toKind?: 'queue' | 'exchange';
+  /** Moves nothing while somebody else consumes the queue. */
+  unattended?: boolean;
   /** The most that one run takes, in milliseconds; 3,000. What is in hand then is still moved. */
   forMs?: number;
   /** So long nothing must come for the queue to count as empty, in milliseconds; 100. */
@@ -28,10 +33,16 @@ export interface MoveOptions {
   /** Before others: the single active consumer of a queue hands over to this one (RabbitMQ 4.0). */
   ahead?: boolean;
   /** Called once when the queue is empty, while what comes still is moved; the run ends after it. Not when it ends before. */
-  whenEmpty?: () => Promise<void>;
+  whenEmpty?: (bind: BindAtOnce) => Promise<void>;
   /** Ends the run early, as `forMs` does. */
   signal?: AbortSignal;
 }
+
+/**
+ * On the mover's own channel, right behind its look at the empty queue: the shorter the time in between, the less can come into
+ * the queue that what is bound then overtakes.
+ */
+export type BindAtOnce = (binding: Binding) => Promise<void>;
 
 export interface Moved {
   moved: number;
@@ -39,6 +50,8 @@ export interface Moved {
   empty: boolean;
   /** Ready messages in the queue at the end; undefined where it could not be asked. */
   left: number | undefined;
+  /** Nothing was moved, since somebody else consumes the queue. */
+  attended?: boolean;
   /** Why it ended early, if it did. */
   failure?: MoveFailedError;
 }
@@ -67,6 +80,7 @@ class Run {
   readonly #ending = new AbortController();
   readonly #over = deferred<undefined>();
   #failure: unknown;
+  #isAttended = false;
   #isOver = false;
   #inHand = 0;
   #moved = 0;
@@ -80,7 +94,7 @@ class Run {
     channel.on('error', (error) => this.#fail(error));
     channel.on('close', () => this.#end());
     // It comes before the confirm of the message it speaks of: from here on nothing is acknowledged.
-    channel.on('return', () => this.#fail(new Error(`there is no queue ${options.to}`)));
+    channel.on('return', () => this.#fail(new Error(`there is no queue behind ${options.to}`)));
   }
 
   async run(): Promise<Moved> {
@@ -103,12 +117,20 @@ class Run {
     }
     const failure = this.#failure === undefined ? undefined : failed(this.#options, this.#failure);
     const empty = failure === undefined && left === 0;
-    return { moved: this.#moved, empty, left, ...(failure === undefined ? {} : { failure }) };
+    return {
+      ...{ moved: this.#moved, empty, left },
+      ...(this.#isAttended ? { attended: true } : {}),
+      ...(failure === undefined ? {} : { failure }),
+    };
   }
 
   /** Until the time is over or nothing comes any more; then lets go of the queue with empty hands. */
   async #take(): Promise<void> {
-    const { from, window = 500, quietMs = 100, ahead = false } = this.#options;
+    const { from, window = 500, quietMs = 100, ahead = false, unattended = false } = this.#options;
+    if (unattended && ((await this.#ask(() => this.#channel.checkQueue(from)))?.consumerCount ?? 0) > 0) {
+      this.#isAttended = true;
+      return;
+    }
     await this.#ask(() => this.#channel.prefetch(window));
     const consumer = await this.#ask(() =>
       this.#channel.consume(from, (message) => this.#deliver(message), {
@@ -123,7 +145,7 @@ class Run {
         // Some are there and none comes: a consumer of somebody else is the active one.
         const isEmpty = queue?.messageCount === 0;
         if (this.#isQuiet(quietMs) && (isEmpty || quietFor > quietMs + 1_000)) {
-          if (isEmpty) await this.#options.whenEmpty?.();
+          if (isEmpty) await this.#options.whenEmpty?.((binding) => this.#bind(binding));
           break;
         }
       }
@@ -157,13 +179,16 @@ class Run {
   }
 
   #publish(message: ConsumeMessage, tag: number): void {
-    const { to } = this.#options;
+    const { to, toKind = 'queue' } = this.#options;
     const settle = (error: unknown) => this.#settle(tag, error);
     const properties = carried(message);
+    const { [headerNames.originalRoutingKey]: first } = properties.headers;
+    const key = typeof first === 'string' ? first : message.fields.routingKey;
+    const [exchange, routingKey] = toKind === 'queue' ? ['', to] : [to, key];
     const send = (what: MessageProperties) =>
       this.#channel.publish(
-        '',
-        to,
+        exchange,
+        routingKey,
         message.content,
         { ...what, persistent: true, mandatory: true } as Options.Publish,
         settle,
@@ -218,6 +243,14 @@ class Run {
     if (this.#inHand > 0) this.#fail(new Error('the channel was lost'));
   }
 
+  async #bind({ source, destination, destinationType, routingKey, arguments: args }: Binding): Promise<void> {
+    await this.#ask(() =>
+      destinationType === 'queue'
+        ? this.#channel.bindQueue(destination, source, routingKey, args)
+        : this.#channel.bindExchange(destination, source, routingKey, args),
+    );
+  }
+
   /** amqplib never answers on a channel whose connection dies; undefined then. */
   async #ask<T>(question: () => PromiseLike<T>): Promise<T | undefined> {
     const answer = this.#isOver ? undefined : await Promise.race([question(), this.#over.promise]);
@@ -240,7 +273,12 @@ function alone({ tag }: { tag: number }): { tag: number; multiple: boolean } {
 const NOT_CARRIED = ['x-delivery-count', 'x-acquired-count', 'CC', 'BCC'];
 
 /** As it came, with where it was first published to: the way through a queue's name would hide that. */
-export function carried({ properties: all, fields }: Pick<ConsumeMessage, 'properties' | 'fields'>) {
+export function carried({
+  properties: all,
+  fields,
+}: Pick<ConsumeMessage, 'properties' | 'fields'>): MessageProperties & {
+  headers: Readonly<Record<string, unknown>>;
+} {
   const {
     contentType,
     contentEncoding,
@@ -263,7 +301,7 @@ export function carried({ properties: all, fields }: Pick<ConsumeMessage, 'prope
       [headerNames.originalExchange]: fields.exchange,
       ...Object.fromEntries(kept),
     },
-  } satisfies MessageProperties;
+  };
 }
 
 function failed({ from, to }: MoveOptions, cause: unknown): MoveFailedError {

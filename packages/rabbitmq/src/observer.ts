@@ -21,6 +21,8 @@ export interface ConsumerObserver {
   onStart?(delivery: Delivery): void;
   /** The delivery is settled, once for each onStart. */
   onSettled?(settled: Settled): void;
+  /** Events of a stream, by their offsets, that its retention took before they were read. */
+  onExpired?(expired: { queue: string; from: number; to: number }): void;
   /** Consuming began or ended; `retryInMs` when it is tried again after a failure. */
   onState?(state: { consuming: boolean; error?: Error; retryInMs?: number }): void;
 }

@@ -1,6 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
 import { connectBroker } from './connection.ts';
+import { createManagementClient } from './management/client.ts';
+import { hashPassword } from './management/users.ts';
 import { createPublisher } from './publisher.ts';
 import { tcpProxy } from './testing/tcp-proxy.ts';
 import { Workbench } from './testing/workbench.ts';
@@ -82,6 +84,41 @@ describe('a publisher', () => {
       else expect(result).toMatchObject({ reason: { code: 'WARREN_UNROUTABLE', routingKey: 'unknown' } });
     });
     expect(await bench.ready('bound')).toBe(200);
+  });
+
+  test('tells what its user may not publish from what went down with its channel, and goes on', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using api = createManagementClient({ url: broker.managementUrl, vhost: broker.vhost });
+    const name = `publisher-${broker.vhost}`;
+    await api.putUser({ name, passwordHash: hashPassword('a-password'), tags: [] });
+    try {
+      await api.putTopicPermission(name, { exchange: 'events', write: '^order[.]placed$', read: '^$' });
+      await api.putPermission(name, { configure: '^$', write: '^events$', read: '^$' });
+      expect((await api.topicPermissions()).filter(({ user }) => user === name)).toHaveLength(1);
+      const url = Object.assign(new URL(broker.amqpUrl), { username: name, password: 'a-password' }).href;
+      await using connection = connectBroker({ url, name: 'p', backoff: quick });
+      await using publisher = createPublisher(connection, { exchange: 'events' });
+      const sent = [message('a'), message('b', 'order.paid'), message('c')].map((one) =>
+        publisher.publish(one),
+      );
+      const [a, b, c] = await Promise.allSettled(sent);
+      expect(b).toMatchObject({ reason: { code: 'WARREN_PUBLISH_FORBIDDEN', routingKey: 'order.paid' } });
+      for (const neighbour of [a, c])
+        if (neighbour?.status === 'rejected')
+          expect(neighbour.reason).toMatchObject({ code: 'WARREN_OUTCOME_UNKNOWN' });
+      await publisher.publish(message('d'));
+      const elsewhere = publisher.publish({ ...message('e'), exchange: 'failed_events' });
+      await expect(elsewhere).rejects.toMatchObject({ code: 'WARREN_PUBLISH_FORBIDDEN' });
+      await api.deleteTopicPermissions(name);
+      await publisher.publish(message('f', 'order.paid')).catch((error: unknown) => {
+        // There: it is only not bound.
+        expect(error).toMatchObject({ code: 'WARREN_UNROUTABLE' });
+      });
+    } finally {
+      await api.deleteUser(name);
+    }
   });
 
   test('rejects what a full queue refuses', async () => {

@@ -6,6 +6,7 @@
  *   ack                      -> resolves: every queue bound for it has it on disk
  *   return, then ack         -> UnroutableError
  *   nack                     -> NackedError
+ *   channel closed by the broker because of it -> PublishForbiddenError; its neighbours as with a channel lost
  *   channel or connection lost, `confirmTimeoutMs` passed, or close() -> OutcomeUnknownError
  * Messages are sent in the order of the calls. Nothing is published again by itself: after a failure order is the
  * caller's, who alone knows what may be overtaken.
@@ -19,9 +20,11 @@ import {
   MessageRefusedError,
   NackedError,
   OutcomeUnknownError,
+  PublishForbiddenError,
   UnroutableError,
 } from './errors.ts';
 import { Fifo } from './fifo.ts';
+import { refusalIn } from './refusal.ts';
 import { headerNames, type MessageProperties, type OutgoingMessage } from './message.ts';
 import { deferred, settledWithin, type Deferred } from './timing.ts';
 
@@ -197,11 +200,25 @@ class ConfirmingPublisher implements Publisher {
   #detach(lease: Lease<ConfirmChannel>, reason: Error): void {
     if (this.#lease !== lease) return;
     this.#lease = undefined;
+    this.#failForbidden(reason);
     this.#failOutstanding('its channel is gone', reason);
   }
 
   #dropWaiting(closed: string): void {
     for (const entry of this.#waiting.takeAll()) entry.reject(new ClosedError(closed));
+  }
+
+  /** What the broker closed the channel for was not taken, and never will be by this user. */
+  #failForbidden(reason: Error): void {
+    const refusal = refusalIn(reason);
+    if (refusal === undefined) return;
+    for (const [id, entry] of this.#outstanding) {
+      const { exchange, message } = entry;
+      const { routingKey } = message;
+      if (exchange !== refusal.exchange || (refusal.routingKey ?? routingKey) !== routingKey) continue;
+      this.#outstanding.delete(id);
+      entry.reject(new PublishForbiddenError(exchange, routingKey, reason));
+    }
   }
 
   #failOutstanding(why: string, cause?: unknown): void {

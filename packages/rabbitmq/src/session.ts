@@ -7,22 +7,24 @@
  *                  │           │              └─ failed ──▶ rejected       (stays in the queue)
  *                  │           └───────▶ rejected                          (broker's delayed retry)
  *                  └─ release() ───────▶ returned                          (never started)
+ *
+ * Where the order is kept (strict) nothing is given back by itself, since newer messages would be ahead of it then: what fails
+ * is held in its place until its next attempt, and what is not finished goes back with the channel.
  */
 import type { Channel, ConsumeMessage, Message } from 'amqplib';
 import { AckWindow } from './ack-window.ts';
 import type { Lease } from './channel.ts';
 import { DeliveryLostError, HandlerTimeoutError } from './errors.ts';
-import { attemptOf, fateOf, type Fate } from './failure.ts';
+import { attemptOf, fateOf, type AsideFate } from './failure.ts';
 import { Fifo } from './fifo.ts';
+import type { HeldBack } from './held-back.ts';
+import { Context, type HandlerContext, type Job } from './job.ts';
 import { headerNames, type Delivery, type MessageProperties } from './message.ts';
 import { safely, type ConsumerObserver, type Outcome } from './observer.ts';
-import type { ConsumerSettings } from './settings.ts';
+import type { ConsumerSettings } from '@warren/topology';
 import { deferred, sleep, type Deferred } from './timing.ts';
 
-export interface HandlerContext {
-  /** Aborted when the result no longer matters: time limit, channel lost, or the stop's deadline. */
-  readonly signal: AbortSignal;
-}
+export type { HandlerContext } from './job.ts';
 
 export type Handler = (delivery: Delivery, context: HandlerContext) => Promise<void>;
 
@@ -33,47 +35,23 @@ export interface SessionOptions {
   handlerTimeoutMs: number;
   observer: ConsumerObserver;
   /** Confirmed publishing to a wait queue or to the dead letters. */
-  putAside(fate: Exclude<Fate, { kind: 'reject' }>, delivery: Delivery, error: unknown): Promise<void>;
+  putAside(fate: AsideFate, delivery: Delivery, error: unknown): Promise<void>;
   /** Handlers that run at the moment, those of earlier sessions included: the bulkhead is the consumer's. */
   running: { count: number };
+  /** Where the order is kept: the message that failed last. */
+  held: HeldBack;
   /** A place became free. */
   onFree(): void;
+  /** A delivery that cannot be given back: its channel is given up instead, or it is left to be read again. */
+  isKept?(message: ConsumeMessage): boolean;
+  /** A delivery is handled or put aside. */
+  onDone?(message: ConsumeMessage): void;
 }
 
 /** How long a finished delivery may wait for a slower one before it before it is acknowledged by itself. */
 const STRAGGLER_MS = 20;
 /** A message that could not be put aside is held this long before it goes back: no hot loop on a broken broker. */
 const REQUEUE_DELAY_MS = 1_000;
-
-class Context implements HandlerContext {
-  #controller: AbortController | undefined;
-  #reason: Error | undefined;
-
-  /** Made when it is asked for: most handlers never do, and a controller costs more than the rest of a delivery. */
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
-    }
-    return this.#controller.signal;
-  }
-
-  abort(reason: Error): void {
-    this.#reason ??= reason;
-    this.#controller?.abort(reason);
-  }
-}
-
-interface Job {
-  message: ConsumeMessage;
-  delivery: Delivery;
-  startedAt: number;
-  deadline: number;
-  context: Context;
-  /** Takes up one of the consumer's places: until the handler returns, or its time is over if it never does. */
-  occupies: boolean;
-  freeing: NodeJS.Timeout | undefined;
-}
 
 export class Session {
   readonly lease: Lease<Channel>;
@@ -89,6 +67,8 @@ export class Session {
   #stragglers: NodeJS.Timeout | undefined;
   #timeout: NodeJS.Timeout | undefined;
   #idle: Deferred<void> | undefined;
+  /** Ends the wait of a message that is held in its place. */
+  #letGo: (() => void) | undefined;
 
   constructor(lease: Lease<Channel>, options: SessionOptions) {
     this.lease = lease;
@@ -104,19 +84,34 @@ export class Session {
     }
   }
 
+  /** What needs no handling. */
+  skip(message: ConsumeMessage): void {
+    this.#window.arrived(message.fields.deliveryTag);
+    this.#window.finish(message.fields.deliveryTag);
+    this.#scheduleFlush();
+  }
+
+  /** Nothing more is to be delivered to it. */
+  get isReleasing(): boolean {
+    return this.#releasing;
+  }
+
   /** Starts what may start now. */
   fill(): void {
     const { running, concurrency } = this.#options;
     while (running.count < concurrency && this.lease.alive && !this.#releasing) {
       const message = this.#waiting.shift();
       if (message === undefined) return;
-      this.#start(message);
+      const waitMs = this.#isInPlace ? this.#options.held.waitMs(keyOf(message)) : 0;
+      if (waitMs > 0) this.#hold(message, waitMs);
+      else this.#start(message);
     }
   }
 
   /** Starts nothing more and returns what was not started; it costs these messages no attempt. */
   release(): void {
     this.#releasing = true;
+    this.#letGo?.();
     for (const message of this.#waiting.takeAll()) this.#giveBack(message);
   }
 
@@ -153,6 +148,7 @@ export class Session {
     if (this.#ended.signal.aborted) return;
     this.#ended.abort();
     this.#releasing = true;
+    this.#letGo?.();
     this.#waiting.takeAll();
     clearImmediate(this.#flush);
     clearTimeout(this.#stragglers);
@@ -166,8 +162,10 @@ export class Session {
   }
 
   #start(message: ConsumeMessage): void {
-    const { settings, handle, handlerTimeoutMs, observer, running } = this.#options;
-    const delivery = deliveryOf(message, settings);
+    const { settings, handle, handlerTimeoutMs, observer, running, held } = this.#options;
+    const { headers } = message.properties as MessageProperties;
+    const attempt = this.#isInPlace ? held.attemptOf(keyOf(message)) : attemptOf(settings, headers);
+    const delivery = deliveryOf(message, settings, attempt);
     const now = Date.now();
     const job: Job = {
       message,
@@ -212,22 +210,67 @@ export class Session {
       this.#finish(job, 'retried', error);
       return;
     }
+    if (fate.kind === 'hold') {
+      const { message, delivery } = job;
+      this.#options.held.failed(keyOf(message), delivery.attempt, fate.delayMs);
+      this.#hold(message, fate.delayMs);
+      this.#finish(job, 'retried', error);
+      return;
+    }
     this.#aside += 1;
     this.#leave(job);
+    const leavePlace = this.#isInOrder ? this.#keepPlace() : () => undefined;
     void this.#putAside(job, fate, error).then((outcome) => {
       this.#aside -= 1;
+      leavePlace();
       this.#report(job, outcome, error);
       this.#checkIdle();
     });
   }
 
-  async #putAside(job: Job, fate: Exclude<Fate, { kind: 'reject' }>, error: unknown): Promise<Outcome> {
-    try {
-      await this.#options.putAside(fate, job.delivery, error);
-    } catch {
-      await sleep(this.#releasing ? 0 : REQUEUE_DELAY_MS, this.#ended.signal);
-      this.#reject(job.message);
-      return this.lease.alive ? 'requeued' : 'lost';
+  /** The message keeps its place, and nothing behind it starts, until its next attempt. */
+  #hold(message: ConsumeMessage, delayMs: number): void {
+    if (this.#releasing) return; // it goes back with the channel
+    const leavePlace = this.#keepPlace();
+    const timer = setTimeout(() => {
+      this.#letGo = undefined;
+      this.#start(message);
+      leavePlace();
+    }, delayMs);
+    this.#letGo = () => {
+      this.#letGo = undefined;
+      clearTimeout(timer);
+      leavePlace();
+    };
+  }
+
+  #keepPlace(): () => void {
+    this.#options.running.count += 1;
+    return () => {
+      this.#options.running.count -= 1;
+      this.#options.onFree();
+    };
+  }
+
+  get #isInOrder(): boolean {
+    return this.#options.settings.strict;
+  }
+
+  get #isInPlace(): boolean {
+    return this.#options.settings.retry.mode === 'in-place';
+  }
+
+  async #putAside(job: Job, fate: AsideFate, error: unknown): Promise<Outcome> {
+    for (;;) {
+      try {
+        await this.#options.putAside(fate, job.delivery, error);
+        break;
+      } catch {
+        await sleep(this.#releasing ? 0 : REQUEUE_DELAY_MS, this.#ended.signal);
+        if (this.#isInOrder && !this.#releasing) continue;
+        if (!this.#isInOrder) this.#reject(job.message);
+        return this.lease.alive ? 'requeued' : 'lost';
+      }
     }
     this.#acknowledge(job.message);
     return this.lease.alive ? (fate.kind === 'wait' ? 'retried' : 'dead-lettered') : 'lost';
@@ -291,6 +334,7 @@ export class Session {
 
   #acknowledge(message: ConsumeMessage): void {
     this.#window.finish(message.fields.deliveryTag);
+    this.#options.onDone?.(message);
     this.#scheduleFlush();
   }
 
@@ -311,13 +355,19 @@ export class Session {
   /** A failed attempt: the broker delays it and counts it. */
   #reject(message: ConsumeMessage): void {
     this.#window.settled(message.fields.deliveryTag);
+    if (this.#options.isKept?.(message) === true) {
+      this.lease.abandon(new Error('a message of a stream could not be put aside'));
+      return;
+    }
     this.#onChannel((channel) => channel.reject(message, true));
     this.#scheduleFlush();
   }
 
-  /** Not an attempt: RabbitMQ 4.3 does not count a nack. */
+  /** Not an attempt: RabbitMQ 4.3 does not count a nack. In order it goes back with the channel, in its place. */
   #giveBack(message: ConsumeMessage): void {
+    if (this.#isInOrder) return;
     this.#window.settled(message.fields.deliveryTag);
+    if (this.#options.isKept?.(message) === true) return;
     this.#onChannel((channel) => channel.nack(message, false, true));
   }
 
@@ -336,7 +386,12 @@ function messageWith(deliveryTag: number): Message {
   return { fields: { deliveryTag } } as unknown as Message;
 }
 
-function deliveryOf(message: ConsumeMessage, settings: ConsumerSettings): Delivery {
+/** By its id it is known again after its channel was lost; without one only as this very delivery. */
+function keyOf(message: ConsumeMessage): unknown {
+  return (message.properties as MessageProperties).messageId ?? message;
+}
+
+function deliveryOf(message: ConsumeMessage, settings: ConsumerSettings, attempt: number): Delivery {
   const { fields, content } = message;
   const properties = message.properties as MessageProperties;
   const { headers } = properties;
@@ -350,7 +405,7 @@ function deliveryOf(message: ConsumeMessage, settings: ConsumerSettings): Delive
     routingKey: originally(headerNames.originalRoutingKey, fields.routingKey),
     exchange: originally(headerNames.originalExchange, fields.exchange),
     queue: settings.queue,
-    attempt: attemptOf(settings, headers),
+    attempt,
     redelivered: fields.redelivered,
   };
 }

@@ -212,7 +212,10 @@ describe('a binding', () => {
       await eventually(() => states.length === 2);
       expect(states).toMatchObject([
         { kind: 'bound', binding: { settings: { prefetch: 10 } } },
-        { kind: 'bound', binding: { uri: 'amqp://user:rotated@host/', settings: { prefetch: 20 } } },
+        {
+          kind: 'bound',
+          binding: { broker: { uri: 'amqp://user:rotated@host/' }, settings: { prefetch: 20 } },
+        },
       ]);
     } finally {
       watch.stop();

@@ -5,12 +5,12 @@
  * systems, and the folder is a dozen small files. A change counts only when two reads in a row agree, since an
  * operator may write key after key.
  */
-import { readBinding } from './binding.ts';
-import type { Binding } from './binding.ts';
+import { readBinding, readPublisherBinding } from './binding.ts';
+import type { Binding, PublisherBinding } from './binding.ts';
 
 /** What is known of a binding. */
-export type BindingState =
-  | { readonly kind: 'bound'; readonly binding: Binding }
+export type BindingState<B = Binding> =
+  | { readonly kind: 'bound'; readonly binding: B }
   | { readonly kind: 'missing' }
   | { readonly kind: 'unusable'; readonly reason: string };
 
@@ -26,13 +26,31 @@ export function watchBinding(
   pollMs: number,
   onState: (state: BindingState) => void,
 ): BindingWatch {
+  return watch(() => readBinding(root, subscription), pollMs, onState);
+}
+
+/** The same of a service that only publishes. */
+export function watchPublisherBinding(
+  root: string,
+  name: string,
+  pollMs: number,
+  onState: (state: BindingState<PublisherBinding>) => void,
+): BindingWatch {
+  return watch(() => readPublisherBinding(root, name), pollMs, onState);
+}
+
+function watch<B extends { fingerprint: string }>(
+  read: () => Promise<B | undefined>,
+  pollMs: number,
+  onState: (state: BindingState<B>) => void,
+): BindingWatch {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let told: string | undefined;
   let seen: string | undefined;
 
   const look = async (): Promise<void> => {
-    const state = await readState(root, subscription);
+    const state = await readState(read);
     if (stopped) return;
     const key = keyOf(state);
     const settled = key === seen;
@@ -53,16 +71,16 @@ export function watchBinding(
   };
 }
 
-async function readState(root: string, subscription: string): Promise<BindingState> {
+async function readState<B>(read: () => Promise<B | undefined>): Promise<BindingState<B>> {
   try {
-    const binding = await readBinding(root, subscription);
+    const binding = await read();
     return binding === undefined ? { kind: 'missing' } : { kind: 'bound', binding };
   } catch (error) {
     return { kind: 'unusable', reason: error instanceof Error ? error.message : String(error) };
   }
 }
 
-function keyOf(state: BindingState): string {
+function keyOf(state: BindingState<{ fingerprint: string }>): string {
   switch (state.kind) {
     case 'bound':
       return `bound ${state.binding.fingerprint}`;

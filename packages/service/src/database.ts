@@ -4,10 +4,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import mongoose from 'mongoose';
 import type { Connection } from 'mongoose';
+import { failWritesToClosedSockets } from './driver-sockets.ts';
 import type { Logger } from './log.ts';
 
 /** A connection that is not open yet; commands on it fail at once and do not queue up. */
 export function createDatabase(): Connection {
+  failWritesToClosedSockets();
   const connection = mongoose.createConnection();
   connection.set('bufferCommands', false);
   return connection;

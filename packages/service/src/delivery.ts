@@ -31,7 +31,6 @@ export type DeliveryEffects = (
 /** What the handling of deliveries needs. */
 export interface DeliveryOptions {
   readonly subscription: string;
-  readonly exchange: string;
   readonly handlers: readonly Handler[];
   readonly catalogue: Catalogue;
   readonly metrics: Metrics;
@@ -68,7 +67,8 @@ export function createDeliveryHandler(
       return;
     }
     const facts = {
-      exchange: options.exchange,
+      // A message that was moved or replayed came by the default exchange.
+      exchange: delivery.exchange === '' ? 'events' : delivery.exchange,
       routingKey: routingKey(event.type),
       messageId: event.id,
       correlationId: event.correlationId,

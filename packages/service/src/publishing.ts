@@ -6,6 +6,8 @@ import { encodeEvent, routingKeyOf } from '@warren/contracts';
 import type { Event } from '@warren/contracts';
 import { connectBroker, createPublisher } from '@warren/rabbitmq';
 import type { BrokerConnection, Publisher } from '@warren/rabbitmq';
+import { isSameBroker } from './binding.ts';
+import type { BrokerAccess } from './binding.ts';
 import { NoBrokerError } from './errors.ts';
 import type { Logger } from './log.ts';
 import { withSendSpan } from './messaging-spans.ts';
@@ -13,8 +15,8 @@ import type { Metrics } from './metrics.ts';
 
 /** Publishes events. */
 export interface Publishing {
-  /** Where to publish from now on; the same address again changes nothing. */
-  use(url: string): void;
+  /** Where to publish from now on; the same again changes nothing. */
+  use(broker: BrokerAccess): void;
   publish(event: Event): Promise<void>;
   /** The health check: throws a sentence when nothing can be published now. */
   check(): void;
@@ -22,19 +24,18 @@ export interface Publishing {
 }
 
 interface Way {
-  readonly url: string;
+  readonly broker: BrokerAccess;
   readonly connection: BrokerConnection;
   readonly publisher: Publisher;
 }
 
-/** Publishes to `exchange`; waits for an address first. */
+/** Publishes to the exchange of a broker; waits to be told of one first. */
 export function createPublishing(options: {
   readonly service: string;
-  readonly exchange: string;
   readonly metrics: Metrics;
   readonly log: Logger;
 }): Publishing {
-  const { service, exchange, metrics, log } = options;
+  const { service, metrics, log } = options;
   const leaving = new Set<Promise<void>>();
   let way: Way | undefined;
 
@@ -52,11 +53,14 @@ export function createPublishing(options: {
   };
 
   return {
-    use: (url) => {
-      if (way?.url === url) return;
+    use: (broker) => {
+      if (way !== undefined && isSameBroker(way.broker, broker) && way.broker.exchange === broker.exchange)
+        return;
       if (way !== undefined) void leave(way, 5000);
+      const { uri: url, tls, exchange } = broker;
       const connection = connectBroker({
         url,
+        ...(tls === undefined ? {} : { tls }),
         name: `${service} publishes`,
         onState: (state) => {
           if (state.state === 'disconnected')
@@ -64,10 +68,11 @@ export function createPublishing(options: {
           else log.debug({ state: state.state }, 'broker connection for publishing');
         },
       });
-      way = { url, connection, publisher: createPublisher(connection, { exchange }) };
+      way = { broker, connection, publisher: createPublisher(connection, { exchange }) };
     },
     publish: async (event) => {
-      const { publisher } = way ?? noBroker();
+      const { publisher, broker } = way ?? noBroker();
+      const { exchange } = broker;
       const routingKey = routingKeyOf(event.type);
       const facts = { exchange, routingKey, messageId: event.id, correlationId: event.correlationId };
       const began = performance.now();

@@ -1,44 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import { shopCatalogue, UserCreated } from '@warren/contracts';
 import { eventually, testBroker, testDatabase } from '@warren/environment/testing';
-import type { Decider } from '@warren/event-store';
-import { z } from 'zod';
-import { defineService } from './definition.ts';
-import { route } from './route.ts';
 import { startService } from './service.ts';
 import { ask, openSpy, openWorkbench } from './testing/index.ts';
+import { appendFact, publishingService } from './testing/publishing.ts';
 import { tcpProxy } from '../../rabbitmq/src/testing/tcp-proxy.ts';
 
-const decider: Decider<number, string> = {
-  initial: 0,
-  evolve: (count) => count + 1,
-  decide: (userId) => [UserCreated.create({ userId, email: 'a@b.example', name: 'Ada' })],
-};
-
-/** `POST /users/:id/facts` appends one more event to that user. */
-const service = defineService({
-  name: 'user',
-  catalogue: shopCatalogue,
-  parts: (app) => ({
-    routes: [
-      route({
-        method: 'post',
-        path: '/users/:id/facts',
-        summary: 'Appends a fact.',
-        params: z.object({ id: z.string() }),
-        responses: { 201: { description: 'Done' } },
-        handle: async ({ params: { id } }) => {
-          await app.execute(decider, id, id);
-          return { status: 201 };
-        },
-      }),
-    ],
-  }),
-});
+const service = publishingService('user');
 
 const append = async (url: string, id: string) => {
-  const { status } = await ask(`${url}/users/${id}/facts`, { method: 'POST' });
-  expect(status).toBe(201);
+  expect(await appendFact(url, id)).toBe(201);
 };
 const metrics = async (url: string) => (await ask(`${url}/metrics`)).text;
 

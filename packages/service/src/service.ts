@@ -7,6 +7,8 @@
  */
 import { createEventStore, createInbox, createRelay } from '@warren/event-store';
 import { z } from 'zod';
+import type { BrokerAccess } from './binding.ts';
+import type { BindingWatch } from './binding-watch.ts';
 import { createDatabase, openDatabase, pingDatabase } from './database.ts';
 import type { App, ServiceDefinition } from './definition.ts';
 import { createDeliveryHandler } from './delivery.ts';
@@ -17,6 +19,7 @@ import { createHttpApp } from './http.ts';
 import { createIdempotency } from './idempotency.ts';
 import { createLog } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import { followPublisherBinding } from './publisher-binding.ts';
 import { createPublishing } from './publishing.ts';
 import { createRelayObserver } from './relay-observer.ts';
 import { startServer } from './server.ts';
@@ -27,9 +30,6 @@ import type { ShutdownOutcome, ShutdownStep } from './shutdown.ts';
 import { createSubscription } from './subscription.ts';
 import { startTelemetry } from './telemetry.ts';
 import { activeTrace } from './trace-context.ts';
-
-/** The exchange of all events. */
-const exchange = 'events';
 
 /** How a service is started; all of it has defaults. */
 export interface StartOptions {
@@ -78,7 +78,7 @@ export async function startService<Own extends z.ZodRawShape>(
     ttlMs: settings.IDEMPOTENCY_TTL_MS,
     leaseMs: 30_000,
   });
-  const publishing = createPublishing({ service: name, exchange, metrics, log });
+  const publishing = createPublishing({ service: name, metrics, log });
   const relay = createRelay({
     store,
     publish: (event) => publishing.publish(event),
@@ -98,12 +98,15 @@ export async function startService<Own extends z.ZodRawShape>(
   };
   const parts = definition.parts?.(app) ?? {};
   /** Without RABBITMQ_URL, the broker of the first subscription that has one, in the order of the definition. */
-  const brokers = new Map<string, string>();
-  const followFirst = (subscription: string, uri: string) => {
+  const brokers = new Map<string, BrokerAccess>();
+  const followFirst = (subscription: string, broker: BrokerAccess | undefined) => {
     if (settings.RABBITMQ_URL !== undefined) return;
-    brokers.set(subscription, uri);
+    if (broker === undefined) brokers.delete(subscription);
+    else brokers.set(subscription, broker);
     const first = Object.keys(parts.consumers ?? {}).find((name) => brokers.has(name));
-    if (first !== undefined) publishing.use(brokers.get(first) ?? uri);
+    const next = first === undefined ? undefined : brokers.get(first);
+    // With no binding left it goes on with what it had, as long as that holds.
+    if (next !== undefined) publishing.use(next);
   };
   const subscriptions = Object.entries(parts.consumers ?? {}).map(([subscription, handlers]) =>
     createSubscription({
@@ -115,7 +118,6 @@ export async function startService<Own extends z.ZodRawShape>(
       pingDatabase: () => pingDatabase(database),
       handle: createDeliveryHandler({
         subscription,
-        exchange,
         handlers,
         catalogue,
         metrics,
@@ -130,6 +132,7 @@ export async function startService<Own extends z.ZodRawShape>(
 
   metrics.watchConsumers(() => subscriptions.map((one) => ({ subscription: one.name, ...one.status() })));
 
+  let publisherBinding: BindingWatch | undefined;
   let prepared = false;
   let draining = false;
   const ending = new AbortController();
@@ -163,7 +166,10 @@ export async function startService<Own extends z.ZodRawShape>(
     { name: 'stopping the relay', run: () => relay.stop() },
     {
       name: 'closing the broker connections',
-      run: (leftMs) => publishing.close(Math.min(leftMs * 0.5, 5000)),
+      run: (leftMs) => {
+        publisherBinding?.stop();
+        return publishing.close(Math.min(leftMs * 0.5, 5000));
+      },
     },
     { name: 'closing what the service opened', run: async () => parts.dispose?.() },
     { name: 'closing the database', run: () => database.close() },
@@ -195,7 +201,14 @@ export async function startService<Own extends z.ZodRawShape>(
     await telemetry.stop(0);
     throw error;
   });
-  if (settings.RABBITMQ_URL !== undefined) publishing.use(settings.RABBITMQ_URL);
+  const { RABBITMQ_URL: uri, SERVICE_BINDING_ROOT: root, BINDING_POLL_MS: pollMs } = settings;
+  if (uri !== undefined) publishing.use({ uri, exchange: settings.EVENTS_EXCHANGE });
+  else if (subscriptions.length === 0 && root !== undefined) {
+    const use = (broker: BrokerAccess) => {
+      publishing.use(broker);
+    };
+    publisherBinding = followPublisherBinding({ root, name, pollMs, log, use });
+  }
 
   /** A signal ends the process: by terminus when all went well, by the deadline when not. */
   function signalled() {

@@ -25,8 +25,17 @@ export const baseSettings = z.object({
   ),
   RABBITMQ_URL: urlWith('amqp', 'amqps')
     .optional()
-    .describe('broker to publish to; without it, the uri of the first binding'),
-  SERVICE_BINDING_ROOT: z.string().min(1).optional().describe('folder with one folder a subscription'),
+    .describe('broker to publish to; without it, that of the first binding'),
+  EVENTS_EXCHANGE: z
+    .string()
+    .min(1)
+    .default('events')
+    .describe('exchange to publish to with RABBITMQ_URL; without it, the one of the first binding'),
+  SERVICE_BINDING_ROOT: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('folder with one folder a subscription, or of the EventPublisher named like the service'),
   BINDING_POLL_MS: milliseconds.min(10).default(1000).describe('how often the bindings are read again'),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   OTEL_EXPORTER_OTLP_ENDPOINT: urlWith('http', 'https')

@@ -2,7 +2,7 @@
  * One subscription as a service lives it: waits for its binding, consumes by it, follows its changes.
  *
  *   waiting ── binding ──▶ consuming ── other settings ──▶ new consumer
- *      ▲                      │  └───── other uri ───────▶ new connection and consumer
+ *      ▲                      │  └───── other broker ────▶ new connection and consumer
  *      └──── binding gone ────┘
  *
  * While the database is away it pauses: the messages in hand go back at no attempt, and none is taken until the database
@@ -16,7 +16,8 @@ import { connectBroker, createConsumer } from '@warren/rabbitmq';
 import type { BrokerConnection, Consumer, Delivery } from '@warren/rabbitmq';
 import { watchBinding } from './binding-watch.ts';
 import type { BindingState, BindingWatch } from './binding-watch.ts';
-import type { Binding } from './binding.ts';
+import { isSameBroker } from './binding.ts';
+import type { Binding, BrokerAccess } from './binding.ts';
 import { codeOf } from './errors.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -45,8 +46,8 @@ export interface SubscriptionOptions {
   /** Rejects while the database is away. */
   readonly pingDatabase: () => Promise<void>;
   readonly handle: (delivery: Delivery, consumer: { readonly signal: AbortSignal }) => Promise<void>;
-  /** Told where the broker of the subscription is. */
-  readonly onBroker: (subscription: string, uri: string) => void;
+  /** Told where the broker of the subscription is; undefined when its binding is gone. */
+  readonly onBroker: (subscription: string, broker: BrokerAccess | undefined) => void;
   readonly metrics: Metrics;
   readonly log: Logger;
 }
@@ -74,8 +75,13 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
   let work: Promise<void> = Promise.resolve();
 
   function consume(binding: Binding): Running {
-    const { settings, uri } = binding;
-    const connection = connectBroker({ url: uri, name: `${options.service} consumes ${name}` });
+    const { settings, broker } = binding;
+    const { uri: url, tls } = broker;
+    const connection = connectBroker({
+      url,
+      name: `${options.service} consumes ${name}`,
+      ...(tls === undefined ? {} : { tls }),
+    });
     const consumer = createConsumer(connection, {
       settings,
       handle,
@@ -95,6 +101,12 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
               err: error,
             },
             'a message was set aside',
+          );
+        },
+        onExpired: ({ queue, from, to }) => {
+          log.error(
+            { subscription: name, queue, from, to },
+            'events of a stream had expired before they were read',
           );
         },
         onState: ({ consuming, error }) => {
@@ -167,11 +179,12 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
     if (state.kind === 'missing') {
       trouble = `It waits for its binding ${name}.`;
       log.info({ subscription: name }, 'waiting for the binding');
+      options.onBroker(name, undefined);
       await end(changeDeadlineMs);
       return;
     }
     const { binding } = state;
-    if (running?.binding.uri === binding.uri) {
+    if (running !== undefined && isSameBroker(running.binding.broker, binding.broker)) {
       await running.consumer.update(binding.settings, { deadlineMs: changeDeadlineMs });
       running = { ...running, binding };
       log.info({ subscription: name, prefetch: binding.settings.prefetch }, 'consuming by changed settings');
@@ -180,7 +193,7 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
       running = consume(binding);
     }
     trouble = undefined;
-    options.onBroker(name, binding.uri);
+    options.onBroker(name, binding.broker);
   }
 
   return {

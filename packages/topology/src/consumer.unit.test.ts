@@ -65,10 +65,11 @@ describe("a consumer's settings", () => {
   test('name only queues that the topology has', () => {
     fc.assert(
       fc.property(subscription, capabilities, (one, can) => {
-        const { queue, retry } = consumerSettings(one, can);
+        const { queue, retry, stream } = consumerSettings(one, can);
         const waits = retry.mode === 'ladder' ? retry.waits.map((wait) => wait.queue) : [];
+        const beside = stream === undefined ? [] : [stream.offsets, stream.retries];
         const queues = wantedTopology(one, can).queues.map(({ name }) => name);
-        expect(queues).toEqual([`${queue}.dead`, ...waits, queue]);
+        expect(queues).toEqual([`${queue}.dead`, ...waits, ...beside, queue]);
       }),
     );
   });
@@ -86,10 +87,21 @@ describe('the entries of a binding', () => {
       queue: 'shop.loyalty',
       prefetch: '50',
       attempts: '5',
+      'events-exchange': 'events',
       ordering: 'None',
       'retry-mode': 'broker',
       'dead-letter-exchange': 'failed_events',
       'dead-letter-routing-key': 'shop.loyalty',
+    });
+  });
+
+  test('carry the certificates, and the exchanges that the broker has', () => {
+    const tls = { 'ca.crt': 'a', 'tls.crt': 'b', 'tls.key': 'c' };
+    const can = { ...modern, exchanges: { events: 'facts', failedEvents: 'failed_facts' } };
+    expect(bindingEntries(loyalty, can, uri, tls)).toMatchObject({
+      ...tls,
+      'events-exchange': 'facts',
+      'dead-letter-exchange': 'failed_facts',
     });
   });
 

@@ -8,7 +8,8 @@
  */
 import { canonical } from './canonical.ts';
 import type { Inventory } from './inventory.ts';
-import { EVENTS_EXCHANGE, FAILED_EVENTS_EXCHANGE } from './names.ts';
+import { boundTo, entranceOf, foundDeliveries, layoutChange } from './layout.ts';
+import type { Entrance } from './layout.ts';
 import type {
   Binding,
   Exchange,
@@ -18,7 +19,9 @@ import type {
   Queue,
   WantedTopology,
 } from './objects.ts';
-import { isMember, overridingPolicy, POLICY_PRIORITY } from './policies.ts';
+import { familyOf, isMadeByWarren } from './families.ts';
+import { overriddenIn } from './overriding.ts';
+import { isMember } from './policies.ts';
 import type { ObjectStep } from './steps.ts';
 
 export interface Difference {
@@ -39,15 +42,23 @@ export function difference(wanted: WantedTopology, found: Inventory): Difference
   const conflicts = wanted.exchanges.flatMap((exchange) =>
     exchangeConflicts(exchange, found.exchanges.get(exchange.name)),
   );
-  const blocked = wanted.queues.flatMap((queue) => queueDifferences(queue, found.queues.get(queue.name)));
-  const overridden = wanted.memberships.flatMap(({ queue }) => overriddenAt(queue, found));
+  const blocked = [
+    ...wanted.queues.flatMap((queue) => queueDifferences(queue, found.queues.get(queue.name))),
+    ...layoutDifferences(wanted, found),
+  ];
+  const overridden = overriddenIn(wanted, found);
   if (conflicts.length > 0 || blocked.length > 0)
     return { conflicts, blocked, memberships: [], steps: [], overridden, later: [] };
+  return { conflicts, blocked, overridden, ...changesBetween(wanted, found) };
+}
+
+/** The changes in place, whether or not something else cannot be changed. */
+export function changesBetween(
+  wanted: WantedTopology,
+  found: Inventory,
+): Pick<Difference, 'memberships' | 'steps' | 'later'> {
   const { steps: cleaning, later } = unneededWaitQueues(wanted, found);
   return {
-    conflicts,
-    blocked,
-    overridden,
     memberships: wanted.memberships.filter(
       ({ queue, settings }) => !isMember(found.policyIndex, queue, settings),
     ),
@@ -65,16 +76,24 @@ export function difference(wanted: WantedTopology, found: Inventory): Difference
  * The wanted queues that are there already and that Warren did not make: whether they may be taken over is for the caller to
  * say. What Warren makes is in a policy of Warren's, and stays in it when its subscription goes and it is retained.
  */
-export function foreignQueues({ queues }: WantedTopology, found: Inventory): string[] {
-  const there = queues.map(({ name }) => name).filter((name) => found.queues.has(name));
-  return there.some((name) => found.policyIndex.byQueue.has(name)) ? [] : there;
+export function foreignQueues({ queues, names }: WantedTopology, found: Inventory): string[] {
+  const there = [
+    ...new Set([
+      ...queues.map(({ name }) => name).filter((name) => found.queues.has(name)),
+      ...foundDeliveries(names, found).map(({ name }) => name),
+    ]),
+  ];
+  const { byQueue, byFamily } = found.policyIndex;
+  const isOurs = (name: string) =>
+    byQueue.has(name) || (byFamily.has(familyOf(name) ?? '') && isMadeByWarren(name, found.queues));
+  return there.some(isOurs) ? [] : there;
 }
 
 function exchangeConflicts(wanted: Exchange, found: FoundExchange | undefined): string[] {
   if (found === undefined) return [];
   const { name, type } = wanted;
   const is = (what: string) => [
-    `exchange ${name} is ${what}: Warren needs a durable topic exchange of that name`,
+    `exchange ${name} is ${what}: Warren needs a durable ${type} exchange of that name`,
   ];
   if (found.type !== type) return is(`of type ${found.type}`);
   if (!found.durable) return is('not durable');
@@ -122,6 +141,12 @@ function queueDifferences(wanted: Queue, found: FoundQueue | undefined): string[
   });
 }
 
+function layoutDifferences(wanted: WantedTopology, found: Inventory): string[] {
+  const change = layoutChange(wanted, found);
+  if (change === undefined) return [];
+  return [`queue ${wanted.names.queue} has ${change.from} partitions and should have ${change.to}`];
+}
+
 function canonicalOf(value: unknown): string {
   return value === undefined ? '' : canonical(value);
 }
@@ -140,34 +165,57 @@ function missingExchanges({ exchanges }: WantedTopology, found: Inventory): Obje
 function missingQueues({ queues, bindings, names }: WantedTopology, found: Inventory): ObjectStep[] {
   return queues.flatMap((queue): ObjectStep[] => [
     ...(found.queues.has(queue.name) ? [] : [{ step: 'declareQueue', queue } as const]),
-    ...(queue.name === names.deadLetterQueue ? missingBindings(bindings, queue.name, found) : []),
+    ...(queue.name === names.deadLetterQueue
+      ? missingBindings(bindings, { name: queue.name, kind: 'queue' }, found)
+      : []),
   ]);
 }
 
-function missingBindings(wanted: readonly Binding[], queue: string, found: Inventory): ObjectStep[] {
-  const there = new Set((found.bindings.get(queue) ?? []).map((binding) => canonical(plain(binding))));
+function missingBindings(wanted: readonly Binding[], at: Entrance, found: Inventory): ObjectStep[] {
+  // A reading is not of one moment: a queue or an exchange may be gone in it, and its bindings not yet.
+  const isThere = (at.kind === 'queue' ? found.queues : found.exchanges).has(at.name);
+  const bindings = isThere ? boundTo(found, at) : [];
+  const there = new Set(
+    bindings.filter(({ source }) => found.exchanges.has(source)).map((binding) => canonical(plain(binding))),
+  );
   return wanted
-    .filter((binding) => binding.destination === queue && !there.has(canonical(binding)))
+    .filter(
+      (binding) =>
+        binding.destination === at.name &&
+        binding.destinationType === at.kind &&
+        !there.has(canonical(binding)),
+    )
     .map((binding) => ({ step: 'bind', binding }));
 }
 
-/** New bindings before old ones go: an event that both took is taken all the time. */
+/**
+ * New bindings before old ones go: an event that both took is taken all the time. Partitions before what leads to them: no event
+ * is routed by a part of them.
+ */
 function rebinding({ bindings, names }: WantedTopology, found: Inventory): ObjectStep[] {
+  const entrance = entranceOf(names);
+  const { events, failedEvents } = names.exchanges;
+  const partitions = names.partitions.map((name): Entrance => ({ name, kind: 'queue' }));
   return [
-    ...missingBindings(bindings, names.queue, found),
-    ...unwantedBindings(bindings, FAILED_EVENTS_EXCHANGE, names.deadLetterQueue, found),
-    ...unwantedBindings(bindings, EVENTS_EXCHANGE, names.queue, found),
+    ...partitions.flatMap((partition) => missingBindings(bindings, partition, found)),
+    ...missingBindings(bindings, entrance, found),
+    ...unwantedBindings(bindings, failedEvents, { name: names.deadLetterQueue, kind: 'queue' }, found),
+    ...unwantedBindings(bindings, events, entrance, found),
+    ...partitions.flatMap((partition) => [
+      ...unwantedBindings(bindings, events, partition, found),
+      ...unwantedBindings(bindings, names.keys, partition, found),
+    ]),
   ];
 }
 
 function unwantedBindings(
   wanted: readonly Binding[],
   source: string,
-  queue: string,
+  at: Entrance,
   found: Inventory,
 ): ObjectStep[] {
   const kept = new Set(wanted.map(canonical));
-  return (found.bindings.get(queue) ?? [])
+  return boundTo(found, at)
     .filter((binding) => binding.source === source && !kept.has(canonical(plain(binding))))
     .map((binding) => ({ step: 'unbind', binding: plain(binding) }));
 }
@@ -196,13 +244,4 @@ function unneededWaitQueues(
     else later.push(`queue ${name} is not needed any more and is deleted when its messages have gone back`);
   }
   return { steps, later };
-}
-
-function overriddenAt(queue: string, { policyIndex }: Inventory): string[] {
-  const policy = overridingPolicy(policyIndex, queue);
-  if (policy === undefined) return [];
-  return [
-    `policy "${policy.name}" (priority ${policy.priority}) applies to ${queue} instead of Warren's: ` +
-      `give it a priority below ${POLICY_PRIORITY} or a pattern that leaves ${queue} out`,
-  ];
 }

@@ -7,6 +7,7 @@ import { inventoryOf } from './inventory.ts';
 import type { Binding, FoundQueue, WantedTopology } from './objects.ts';
 import { policyPlan } from './policy-plan.ts';
 import { readPolicyName } from './policies.ts';
+import { streamQueuesOf } from './queue-types.ts';
 import { describeDifference, describeStep, labelsOf } from './steps.ts';
 import type { Step } from './steps.ts';
 import { broker as anyBroker, capabilities, plainSpec, subscription } from './testing/arbitraries.ts';
@@ -266,7 +267,8 @@ describe('whatever is wanted, and whatever is found', () => {
       fc.property(world, ({ want, found }) => {
         const { queue, deadLetterQueue } = want.names;
         const isOurs = (name: string) =>
-          [queue, deadLetterQueue].includes(name) || name.startsWith(`${queue}.wait.`);
+          [queue, deadLetterQueue, ...Object.values(streamQueuesOf(queue))].includes(name) ||
+          name.startsWith(`${queue}.wait.`);
         for (const step of stepsOf(found, want)) {
           const { kind } = labelsOf(step);
           if (step.step === 'putPolicy') expect(readPolicyName(step.policy.name)).toBeDefined();

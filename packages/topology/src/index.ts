@@ -19,18 +19,27 @@
  * A deletion is decided anew after each reading: see removal.ts.
  * A consumer's settings and the entries of its binding: see consumer.ts.
  */
+export * from './canonical.ts';
 export * from './capabilities.ts';
 export * from './consumer.ts';
 export * from './difference.ts';
 export * from './duration.ts';
+export * from './effective.ts';
 export * from './inventory.ts';
+export * from './layout.ts';
 export * from './migration.ts';
 export * from './names.ts';
 export * from './objects.ts';
+export { familyOf, isOurs, namespaceOfFamily, subscriptionsIn } from './families.ts';
+export * from './overriding.ts';
+export * from './partitions.ts';
 export * from './policies.ts';
 export * from './policy-plan.ts';
+export * from './queue-types.ts';
 export * from './removal.ts';
 export * from './retry.ts';
 export * from './spec.ts';
 export * from './steps.ts';
+export * from './takeover-ends.ts';
+export * from './takeover.ts';
 export * from './wanted.ts';

@@ -1,5 +1,6 @@
 /** One bulk read of a virtual host, indexed, so that a thousand subscriptions cost a thousand look-ups. */
 import { queueOfWaitQueue } from './names.ts';
+import { queueOfPartition } from './partitions.ts';
 import type { Binding, Found, FoundExchange, FoundQueue, Policy } from './objects.ts';
 import { policyIndexOf } from './policies.ts';
 import type { PolicyIndex } from './policies.ts';
@@ -13,27 +14,37 @@ export interface Inventory {
   exchangeBindings: ReadonlyMap<string, readonly Binding[]>;
   /** By the queue that their messages go back to. */
   waitQueues: ReadonlyMap<string, readonly FoundQueue[]>;
+  /** By the queue whose messages they hold, in their order. */
+  partitions: ReadonlyMap<string, readonly FoundQueue[]>;
   policies: readonly Policy[];
+  operatorPolicies: readonly Policy[];
   policyIndex: PolicyIndex;
 }
 
-export function inventoryOf({ exchanges, queues, bindings, policies }: Found): Inventory {
+export function inventoryOf(read: Found): Inventory {
+  const { exchanges, queues, bindings, policies, operatorPolicies = [] } = read;
   const byQueue = new Map<string, Binding[]>();
   const byExchange = new Map<string, Binding[]>();
   for (const binding of bindings)
     append(binding.destinationType === 'queue' ? byQueue : byExchange, binding.destination, binding);
   const waitQueues = new Map<string, FoundQueue[]>();
+  const partitions = new Map<string, FoundQueue[]>();
   for (const queue of queues) {
     const of = queueOfWaitQueue(queue.name);
     if (of !== undefined) append(waitQueues, of, queue);
+    const whole = queueOfPartition(queue.name);
+    if (whole !== undefined) append(partitions, whole, queue);
   }
+  for (const list of partitions.values()) list.sort((a, b) => (a.name < b.name ? -1 : 1));
   return {
     exchanges: new Map(exchanges.map((exchange) => [exchange.name, exchange])),
     queues: new Map(queues.map((queue) => [queue.name, queue])),
     bindings: byQueue,
     exchangeBindings: byExchange,
     waitQueues,
+    partitions,
     policies,
+    operatorPolicies,
     policyIndex: policyIndexOf(policies),
   };
 }

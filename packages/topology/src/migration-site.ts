@@ -1,13 +1,17 @@
-/** Where one queue is on its way through a migration (migration.ts tells the way), and the steps that are due. */
+/** Where the queues of one layout are on their way through a migration (migration.ts tells the way), and what is due. */
 import type { BrokerCapabilities } from './capabilities.ts';
+import { canonical } from './canonical.ts';
+import type { QueueChange } from './difference.ts';
 import type { Inventory } from './inventory.ts';
+import { boundTo } from './layout.ts';
+import type { Entrance } from './layout.ts';
 import {
   bind,
   catchAll,
   declaration,
   declareExchange,
-  emptying,
   fanout,
+  keepsOrder,
   moving,
   redirected,
   sameAs,
@@ -15,120 +19,193 @@ import {
   unbind,
 } from './migration-steps.ts';
 import type { Migration, MigrationOptions, MoveStep, TemporaryNames } from './migration-steps.ts';
-import type { Binding, Membership, Queue, Settings } from './objects.ts';
+import type { Binding, Exchange, FoundQueue, Membership, Queue, Settings } from './objects.ts';
 import { isMember } from './policies.ts';
 import type { ObjectStep } from './steps.ts';
 
+/** A queue with its bindings, or partitions with the exchange that leads to them: as wanted and as found. */
+export interface SitePlan {
+  /** Temporary objects are named after it. */
+  name: string;
+  queues: readonly Queue[];
+  /** What leads to the queues, where that is not the queue itself. */
+  exchange?: Exchange;
+  ring: readonly Binding[];
+  entrance: Entrance;
+  /** The bindings of the entrance. */
+  bindings: readonly Binding[];
+  /** Entrances of any layout that are there. */
+  entrances: readonly Entrance[];
+  /** Queues of any layout that are there. */
+  there: readonly FoundQueue[];
+  /** Queues that must be empty too, before those of an old layout go: they give back to them. */
+  givingBack: readonly FoundQueue[];
+  /** Names of queues of other layouts, which are not there and still members of a policy. */
+  left: readonly string[];
+}
+
+type Due = Omit<Migration, 'changes'>;
+
 export class MigrationSite {
-  readonly #queue: Queue;
+  readonly #plan: SitePlan;
   readonly #names: TemporaryNames;
-  readonly #wanted: readonly Binding[];
   readonly #found: Inventory;
   readonly #options: MigrationOptions;
-  /** The points let everything through to the queue. */
+  /** The points let everything through to the entrance. */
   readonly #through: Binding;
 
-  constructor(queue: Queue, wanted: readonly Binding[], found: Inventory, options: MigrationOptions) {
-    this.#queue = queue;
-    this.#names = temporaryNamesOf(queue.name);
-    this.#wanted = wanted;
+  constructor(plan: SitePlan, found: Inventory, options: MigrationOptions) {
+    this.#plan = plan;
+    this.#names = temporaryNamesOf(plan.name);
     this.#found = found;
     this.#options = options;
-    this.#through = catchAll(this.#names.points, queue.name);
+    this.#through = catchAll(this.#names.points, plan.entrance);
   }
 
   /** Something of a migration is there. */
   get isOpen(): boolean {
-    const { points, aside, arriving, waited } = this.#names;
+    const { points, aside, arriving, waited, returning } = this.#names;
     const { exchanges, queues, policyIndex } = this.#found;
     return (
-      [points, aside].some((name) => exchanges.has(name)) ||
-      [arriving, waited].some((name) => queues.has(name) || policyIndex.byQueue.has(name))
+      [points, aside, returning].some((name) => exchanges.has(name)) ||
+      [arriving, waited].some((name) => queues.has(name) || policyIndex.byQueue.has(name)) ||
+      this.#plan.left.length > 0
     );
   }
 
-  /** The queue is not as wanted. */
-  leave(): Omit<Migration, 'changes'> {
-    const { name } = this.#queue;
-    const { waited } = this.#names;
+  /** @param changes what is other than wanted about the queues that are there */
+  next(changes: readonly QueueChange[]): Due {
+    const isDiverted = this.#direct().length === 0 && !this.#isThrough() && this.#plan.bindings.length > 0;
+    if (changes.length === 0) return isDiverted ? this.#comeBack() : this.#finish();
+    const way = isDiverted && this.#isReturning ? this.#wayIn() : undefined;
+    return way === undefined ? this.#leave() : this.#returnFirst(way);
+  }
+
+  /** Everything new is to arrive aside, and what waits to be moved out. */
+  #leave(): Due {
+    const { waited, arriving, returning } = this.#names;
+    const { entrances, there, queues } = this.#plan;
     const direct = this.#direct();
-    const isThrough = this.#isThrough();
-    const preparing = direct.length > 0 || isThrough;
-    const takeOver =
-      direct.length === 0
-        ? [...this.#points(), ...this.#takenOver([])]
-        : [
-            ...this.#points(),
-            ...(isThrough ? [] : [bind(this.#through)]),
-            ...this.#takenOver(direct),
-            ...direct.map(unbind),
-          ];
+    const throughs = entrances.map((entrance) => catchAll(this.#names.points, entrance));
+    const through = throughs.find((each) => this.#isBound(each));
+    const preparing = direct.length > 0 || through !== undefined;
+    const first = entrances.find((entrance) => this.#directAt(entrance).length > 0);
+    const opening = first === undefined ? undefined : catchAll(this.#names.points, first);
+    const isOrdered = there.some(keepsOrder) && queues.some(keepsOrder);
+    const isEmpty = !preparing && [...there, ...this.#plan.givingBack].every((queue) => this.#isEmpty(queue));
     return {
-      queue: name,
+      queue: this.#plan.name,
+      consumers: isOrdered ? 'paused' : 'wanted',
+      sources: [...there.map(({ name }) => name), ...this.#back()],
       phase: preparing ? 'Preparing' : 'Draining',
-      memberships: this.#memberships([this.#names.arriving, waited]),
+      memberships: this.#memberships([arriving, waited]),
       steps: [
-        ...takeOver,
-        ...(preparing ? [unbind(this.#through)] : []),
+        // Of an earlier return, which is over.
+        ...(this.#isReturning && !isEmpty ? [this.#gone(returning)] : []),
+        ...this.#points(),
+        ...(opening === undefined || through !== undefined ? [] : [bind(opening)]),
+        ...this.#takenOver(direct),
+        ...direct.map(unbind),
+        ...[through ?? opening].flatMap((each) => (each === undefined ? [] : [unbind(each)])),
         ...this.#missing([this.#temporary(waited)]),
-        ...(preparing
-          ? [this.#move(name, waited)]
-          : emptying(name, waited, this.#found, this.#options.settled, this.#queue)),
+        ...there.map(({ name }) => this.#out(name, isOrdered)),
+        ...(isEmpty ? [...this.#removals(), ...this.#arrivals()] : []),
       ],
     };
   }
 
-  /** The queue was deleted. */
-  recreate(): Omit<Migration, 'changes'> {
+  /** Another layout is wanted in the middle of a return: what waited goes back before anything goes out again. */
+  #returnFirst(entrance: Entrance): Due {
+    const { waited, arriving, returning } = this.#names;
+    const queue = this.#found.queues.get(waited);
+    const isDone = queue === undefined || this.#isEmpty(queue);
     return {
-      queue: this.#queue.name,
-      phase: 'Recreating',
-      memberships: this.#memberships([this.#names.arriving]),
-      steps: [...this.#points(), ...this.#takenOver([]), declaration(this.#queue)],
+      queue: this.#plan.name,
+      consumers: 'unchanged',
+      sources: this.#back(),
+      phase: 'Returning',
+      memberships: this.#memberships([arriving]),
+      steps: [
+        ...this.#points(),
+        ...this.#takenOver([]),
+        ...(queue === undefined ? [] : [moving(waited, entrance, this.#found)]),
+        ...(isDone ? [this.#gone(returning)] : []),
+      ],
     };
   }
 
-  /** The queue is as wanted, whether it was made anew or the spec was edited back. */
-  comeBack(): Omit<Migration, 'changes'> {
-    const { name } = this.#queue;
-    const { points, aside, arriving, waited } = this.#names;
-    const { exchanges } = this.#found;
-    const direct = this.#direct();
-    const back = [waited, arriving].filter((each) => this.#found.queues.has(each));
-    const isBound = (binding: Binding) => direct.some(sameAs(binding));
-    if (!this.#isThrough() && direct.length === 0 && this.#wanted.length > 0) {
-      // Whoever has one consumer at a time has an order to keep: no new message overtakes those on their way.
-      const strict = this.#queue.arguments['x-single-active-consumer'] === true;
-      return {
-        queue: name,
-        phase: 'Returning',
-        memberships: this.#memberships([arriving]),
-        steps: [
-          ...this.#points(),
-          ...this.#takenOver([]),
-          ...(back.includes(waited) ? [this.#move(waited, name)] : []),
-          ...(strict ? [this.#move(arriving, name, 'caughtUp')] : []),
-          bind(this.#through),
-        ],
-      };
-    }
-    const isEmpty = back.every(
-      (each) => this.#options.settled(each) && this.#found.queues.get(each)?.messages === 0,
+  /** Into what is there, be it as wanted or not; undefined where nothing can have come back yet. */
+  #wayIn(): Entrance | undefined {
+    const { entrances, there } = this.#plan;
+    return entrances.find(
+      ({ name, kind }) =>
+        kind === 'queue' ||
+        there.some((queue) =>
+          (this.#found.bindings.get(queue.name) ?? []).some(({ source }) => source === name),
+        ),
     );
-    const gone = [arriving, waited].filter((each) => !this.#found.queues.has(each));
+  }
+
+  /** The queues are as wanted, or not there: made anew, or the spec was edited back. Everything new arrives aside. */
+  #comeBack(): Due {
+    const { waited, arriving } = this.#names;
+    const { queues, there } = this.#plan;
+    const { queues: all } = this.#found;
+    const isOrdered = queues.some(keepsOrder);
+    const isComplete = this.#arrivals().length === (this.#isReturning ? 0 : 1);
+    const due = { queue: this.#plan.name, memberships: this.#memberships([arriving]) };
+    const before = [...this.#points(), ...this.#takenOver([])];
+    // Edited back while messages went out: those that are left are newer than those that are out.
+    const isHalfOut = all.has(waited) && !there.every((queue) => this.#isEmpty(queue));
+    if (isOrdered && isHalfOut && !this.#isReturning)
+      return {
+        ...due,
+        consumers: 'paused',
+        sources: [...there.map(({ name }) => name), ...this.#back()],
+        phase: 'Draining',
+        steps: [...before, ...there.map(({ name }) => this.#out(name, true))],
+      };
     return {
-      queue: name,
+      ...due,
+      consumers: 'wanted',
+      sources: this.#back(),
+      phase: isComplete ? 'Returning' : 'Recreating',
+      steps: [
+        ...before,
+        ...this.#arrivals(),
+        ...(all.has(waited) ? [this.#in(waited, 'empty', isOrdered)] : []),
+        // No new message overtakes those on their way.
+        ...(isOrdered ? [this.#in(arriving, 'caughtUp', isOrdered)] : []),
+        bind(this.#through),
+      ],
+    };
+  }
+
+  /** Everything new goes to the entrance again. */
+  #finish(): Due {
+    const { points, aside, arriving, waited, returning } = this.#names;
+    const { exchanges, queues, policyIndex } = this.#found;
+    const back = this.#back();
+    const direct = this.#direct();
+    const isBound = (binding: Binding) => direct.some(sameAs(binding));
+    const isEmpty = back.every((each) => {
+      const queue = queues.get(each);
+      return queue !== undefined && this.#isEmpty(queue);
+    });
+    const gone = [...[arriving, waited].filter((each) => !queues.has(each)), ...this.#plan.left];
+    return {
+      queue: this.#plan.name,
+      consumers: 'wanted',
+      sources: back,
       phase: 'Finishing',
       memberships: gone
-        .filter((each) => this.#found.policyIndex.byQueue.has(each))
+        .filter((each) => policyIndex.byQueue.has(each))
         .map((each) => ({ queue: each, settings: undefined })),
       steps: [
         ...(exchanges.has(points) && !this.#isThrough() ? [bind(this.#through)] : []),
-        ...[...this.#wanted, ...this.#foreignAtPoints()].filter((each) => !isBound(each)).map(bind),
-        ...[points, aside]
-          .filter((each) => exchanges.has(each))
-          .map((exchange) => ({ step: 'deleteExchange', exchange }) as const),
-        ...back.map((each) => this.#move(each, name)),
+        ...[...this.#plan.bindings, ...this.#foreignAtPoints()].filter((each) => !isBound(each)).map(bind),
+        ...[points, aside, returning].filter((each) => exchanges.has(each)).map((each) => this.#gone(each)),
+        ...back.map((each) => this.#in(each)),
         ...(isEmpty ? back : []).map(
           (each) => ({ step: 'deleteQueue', queue: each, onlyIfEmpty: true }) as const,
         ),
@@ -140,21 +217,20 @@ export class MigrationSite {
   #points(): ObjectStep[] {
     const { points, aside, arriving } = this.#names;
     const { exchanges, bindings } = this.#found;
-    const alternate = fanout(aside, {});
-    const toArriving = catchAll(aside, arriving);
+    const toArriving = catchAll(aside, { name: arriving, kind: 'queue' });
     return [
-      ...(exchanges.has(aside) ? [] : [declareExchange(alternate)]),
+      ...(exchanges.has(aside) ? [] : [declareExchange(fanout(aside, {}))]),
       ...this.#missing([this.#temporary(arriving)]),
       ...((bindings.get(arriving) ?? []).some(sameAs(toArriving)) ? [] : [bind(toArriving)]),
       ...(exchanges.has(points) ? [] : [declareExchange(fanout(points, { 'alternate-exchange': aside }))]),
     ];
   }
 
-  /** The points are bound as the queue is wanted to be, and as other people have bound it. */
+  /** The points are bound as the entrance is wanted to be, and as other people have bound it. */
   #takenOver(direct: readonly Binding[]): ObjectStep[] {
     const { points } = this.#names;
     const there = this.#found.exchangeBindings.get(points) ?? [];
-    const all = [...this.#wanted, ...direct.filter((each) => !this.#isManaged(each))].map((each) =>
+    const all = [...this.#plan.bindings, ...direct.filter((each) => !this.#isManaged(each))].map((each) =>
       redirected(each, points, 'exchange'),
     );
     return [
@@ -164,31 +240,106 @@ export class MigrationSite {
   }
 
   #foreignAtPoints(): Binding[] {
+    const { name, kind } = this.#plan.entrance;
     return (this.#found.exchangeBindings.get(this.#names.points) ?? [])
       .filter((each) => !this.#isManaged(each))
-      .map((each) => redirected(each, this.#queue.name, 'queue'));
+      .map((each) => redirected(each, name, kind));
   }
 
-  /** From the exchange whose bindings to this queue are the operator's; others are somebody else's. */
+  /** What is not as wanted, and empty. */
+  #removals(): ObjectStep[] {
+    const { there, queues, exchange, ring } = this.#plan;
+    const { exchanges, bindings } = this.#found;
+    const isKept = ({ name, type, arguments: args }: FoundQueue) =>
+      queues.some(
+        (queue) =>
+          queue.name === name && type === queue.arguments['x-queue-type'] && isSame(queue.arguments, args),
+      );
+    const keys = this.#plan.entrances.find(({ kind }) => kind === 'exchange');
+    const isRing =
+      exchange !== undefined &&
+      isSame(exchange.arguments, exchanges.get(exchange.name)?.arguments ?? {}) &&
+      ring.every((each) => (bindings.get(each.destination) ?? []).some(sameAs(each)));
+    return [
+      ...there
+        .filter((queue) => !isKept(queue))
+        .map(({ name }) => ({ step: 'deleteQueue', queue: name, onlyIfEmpty: true }) as const),
+      ...(keys === undefined || isRing ? [] : [this.#gone(keys.name)]),
+    ];
+  }
+
+  /**
+   * What is wanted and missing, as if what is not as wanted were gone. First the sign that what waited is on its way back: from
+   * here on nothing goes out before that is done.
+   */
+  #arrivals(): ObjectStep[] {
+    const { queues, exchange, ring } = this.#plan;
+    const removed = new Set(
+      this.#removals().flatMap((step) =>
+        step.step === 'deleteQueue' ? [step.queue] : step.step === 'deleteExchange' ? [step.exchange] : [],
+      ),
+    );
+    const isMissing = (name: string, map: ReadonlyMap<string, unknown>) =>
+      !map.has(name) || removed.has(name);
+    const isAnew = exchange !== undefined && isMissing(exchange.name, this.#found.exchanges);
+    const isLinked = (each: Binding) =>
+      !isAnew &&
+      !removed.has(each.destination) &&
+      (this.#found.bindings.get(each.destination) ?? []).some(sameAs(each));
+    return [
+      ...(this.#isReturning ? [] : [declareExchange(fanout(this.#names.returning, {}))]),
+      ...queues.filter(({ name }) => isMissing(name, this.#found.queues)).map(declaration),
+      ...(isAnew ? [declareExchange(exchange)] : []),
+      ...ring.filter((each) => !isLinked(each)).map(bind),
+    ];
+  }
+
+  /** From the exchange whose bindings to this entrance are the operator's; others are somebody else's. */
   #isManaged({ source }: Binding): boolean {
-    return this.#wanted.some((each) => each.source === source);
+    return this.#plan.bindings.some((each) => each.source === source);
+  }
+
+  get #isReturning(): boolean {
+    return this.#found.exchanges.has(this.#names.returning);
+  }
+
+  #directAt(entrance: Entrance): Binding[] {
+    const { points } = this.#names;
+    const keys = this.#plan.entrances.find(({ kind }) => kind === 'exchange');
+    return boundTo(this.#found, entrance).filter(
+      ({ source }) => source !== points && source !== (keys?.name ?? points),
+    );
   }
 
   #direct(): Binding[] {
-    return this.#bindings().filter((each) => !sameAs(this.#through)(each));
+    return this.#plan.entrances.flatMap((entrance) => this.#directAt(entrance));
   }
 
   #isThrough(): boolean {
-    return this.#bindings().some(sameAs(this.#through));
+    return this.#plan.entrances.some((entrance) => this.#isBound(catchAll(this.#names.points, entrance)));
   }
 
-  #bindings(): readonly Binding[] {
-    return this.#found.bindings.get(this.#queue.name) ?? [];
+  #isBound(binding: Binding): boolean {
+    const { destination: name, destinationType: kind } = binding;
+    return boundTo(this.#found, { name, kind }).some(sameAs(binding));
+  }
+
+  /** Of after the last movement: what is unacknowledged, or was routed just then, is counted late. */
+  #isEmpty({ name, messages }: FoundQueue): boolean {
+    return this.#options.settled(name) && messages === 0;
+  }
+
+  #back(): string[] {
+    const { waited, arriving } = this.#names;
+    return [waited, arriving].filter((each) => this.#found.queues.has(each));
   }
 
   /** As safe as the queue itself, and for one mover at a time. */
   #temporary(name: string): Queue {
-    const { 'x-queue-type': _, ...safety } = this.#queue.arguments;
+    const [queue] = this.#plan.queues;
+    const safety = Object.fromEntries(
+      Object.entries(queue?.arguments ?? {}).filter(([key]) => /^x-(dead-letter-.*|overflow)$/.test(key)),
+    );
     return {
       name,
       durable: true,
@@ -208,9 +359,25 @@ export class MigrationSite {
       .map((queue) => ({ queue, settings }));
   }
 
-  #move(from: string, to: string, until: MoveStep['until'] = 'empty'): MoveStep {
-    return moving(from, to, this.#found, until);
+  #out(from: string, isOrdered: boolean): MoveStep {
+    const attended = isOrdered ? 'skip' : 'move';
+    return moving(from, { name: this.#names.waited, kind: 'queue' }, this.#found, { attended });
   }
+
+  #in(from: string, until: MoveStep['until'] = 'empty', isOrdered = false): MoveStep {
+    const attended = isOrdered ? 'wait' : 'move';
+    return moving(from, this.#plan.entrance, this.#found, { until, attended });
+  }
+
+  #gone(exchange: string): ObjectStep {
+    return { step: 'deleteExchange', exchange };
+  }
+}
+
+function isSame(a: Record<string, unknown>, b: Record<string, unknown>): boolean {
+  const { 'x-queue-type': _, ...one } = a;
+  const { 'x-queue-type': __, ...other } = b;
+  return canonical(one) === canonical(other);
 }
 
 /** No limit that could refuse or drop anything; a mover that is killed again and again counts as failed deliveries. */

@@ -4,6 +4,7 @@ import type { BrokerCapabilities } from './capabilities.ts';
 import { plain } from './difference.ts';
 import type { QueueChange } from './difference.ts';
 import type { Inventory } from './inventory.ts';
+import type { Entrance } from './layout.ts';
 import type { Binding, Exchange, Membership, Queue } from './objects.ts';
 import type { ObjectStep } from './steps.ts';
 
@@ -13,17 +14,31 @@ export type MigrationPhase = 'Preparing' | 'Draining' | 'Recreating' | 'Returnin
 export interface MoveStep {
   step: 'move';
   from: string;
+  /** A queue, or the exchange that leads to partitions. */
   to: string;
+  toKind: Binding['destinationType'];
   /** `caughtUp`: what comes next is to come when as good as nothing is on the way, so that the order is kept. */
   until: 'empty' | 'caughtUp';
   /** Also ahead of the single active consumer that the queue has. */
   ahead: boolean;
+  /**
+   * While somebody else consumes it. `skip`: nothing is moved, for who does empties it in its order, and would overtake what is
+   * moved. `wait`: nor is any step made that comes after, for it is a mover that died, and the broker does not know it yet.
+   */
+  attended: 'move' | 'skip' | 'wait';
 }
 
 export type MigrationStep = ObjectStep | MoveStep;
 
+/** `paused`: they are to leave their queues alone. `unchanged`: whatever they were told last still holds. */
+export type Consumers = 'wanted' | 'paused' | 'unchanged';
+
 export interface Migration {
   queue: string;
+  /** What consumers are to be told, before the steps. */
+  consumers: Consumers;
+  /** The queues whose messages are not yet where they belong. */
+  sources: string[];
   /** What is other than wanted; none once the queue was made anew. */
   changes: QueueChange[];
   phase: MigrationPhase;
@@ -44,6 +59,8 @@ export interface TemporaryNames {
   aside: string;
   arriving: string;
   waited: string;
+  returning: string;
+  passing: string;
 }
 
 export function temporaryNamesOf(queue: string): TemporaryNames {
@@ -52,6 +69,8 @@ export function temporaryNamesOf(queue: string): TemporaryNames {
     aside: `${queue}.aside`,
     arriving: `${queue}.arriving`,
     waited: `${queue}.waited`,
+    returning: `${queue}.returning`,
+    passing: `${queue}.passing`,
   };
 }
 
@@ -65,16 +84,34 @@ export function emptying(
 ): MigrationStep[] {
   const isEmpty = found.queues.get(from)?.messages === 0 && settled(from);
   const replacing = [{ step: 'deleteQueue', queue: from, onlyIfEmpty: true } as const, declaration(anew)];
-  return [moving(from, to, found, 'empty'), ...(isEmpty ? replacing : [])];
+  return [moving(from, { name: to, kind: 'queue' }, found), ...(isEmpty ? replacing : [])];
 }
 
-export function moving(from: string, to: string, found: Inventory, until: MoveStep['until']): MoveStep {
-  const ahead = found.queues.get(from)?.arguments['x-single-active-consumer'] === true;
-  return { step: 'move', from, to, until, ahead };
+export function moving(
+  from: string,
+  to: Entrance | string,
+  found: Inventory,
+  { until = 'empty', attended = 'move' }: Partial<Pick<MoveStep, 'until' | 'attended'>> = {},
+): MoveStep {
+  const { name, kind } = entranceOfName(to);
+  const queue = found.queues.get(from);
+  const ahead = queue !== undefined && keepsOrder(queue);
+  return { step: 'move', from, to: name, toKind: kind, until, ahead, attended };
 }
 
-export function catchAll(source: string, destination: string): Binding {
-  return { source, destination, destinationType: 'queue', routingKey: '', arguments: {} };
+/** Whoever has one consumer at a time has an order to keep. */
+export function keepsOrder(queue: Pick<Queue, 'arguments'>): boolean {
+  return queue.arguments['x-single-active-consumer'] === true;
+}
+
+/** A name is a queue's. */
+function entranceOfName(to: Entrance | string): Entrance {
+  return typeof to === 'string' ? { name: to, kind: 'queue' } : to;
+}
+
+export function catchAll(source: string, to: Entrance | string): Binding {
+  const { name, kind } = entranceOfName(to);
+  return { source, destination: name, destinationType: kind, routingKey: '', arguments: {} };
 }
 
 export function redirected(

@@ -1,33 +1,41 @@
 /**
- * The migration of a queue that RabbitMQ cannot change in place: its type or an argument. Pure, and decided anew from what is
- * found after each reading, so that it goes on from wherever it was cut off, also when the spec was edited back meanwhile.
+ * The migration of what RabbitMQ cannot change in place: a queue's type or an argument, and how a subscription's messages lie
+ * (one queue, or so many partitions). Pure, and decided anew from what is found after each reading, so that it goes on from
+ * wherever it was cut off, also when the spec was edited back meanwhile.
  *
- * The queue keeps its name: it is emptied, deleted and made anew. Four temporary objects make that safe (ADR 0013):
+ * The queues are emptied, deleted and made anew, under the same names. Temporary objects make that safe (ADR 0013, 0015):
  *
- *   <queue>.points    exchange that takes over the queue's bindings; what it cannot route goes to the next one
- *   <queue>.aside     exchange, the alternate of the points
- *   <queue>.arriving  queue behind it: what is published while the queue is being made anew
- *   <queue>.waited    queue for what waited in the old one: ahead of what arrives
+ *   <queue>.points     exchange that takes over the bindings; what it cannot route goes to the next one
+ *   <queue>.aside      exchange, the alternate of the points
+ *   <queue>.arriving   queue behind it: what is published while the queues are being made anew
+ *   <queue>.waited     queue for what waited in the old ones: ahead of what arrives
+ *   <queue>.returning  exchange, a sign: what waited is on its way back, and nothing goes out before that is over
  *
- *   Preparing   events ─▶ points ─▶ queue, beside the old bindings, which then go: RabbitMQ puts a message into a queue once
- *   Draining    points ─╳ queue: that one unbinding sends everything new to `arriving`. Queue ─▶ waited, until it is empty
- *   Recreating  the queue is deleted and declared as wanted
- *   Returning   waited ─▶ queue, then arriving ─▶ queue; points ─▶ queue: that one binding brings everything new back
- *   Finishing   the queue's own bindings, then the points go; the rest of arriving ─▶ queue; the temporary queues go
+ *   Preparing   events ─▶ points ─▶ entrance, beside the old bindings, which then go: RabbitMQ puts a message into a queue once
+ *   Draining    points ─╳ entrance: that one unbinding sends everything new to `arriving`. Queues ─▶ waited, until all are empty
+ *   Recreating  the queues are deleted and declared as wanted; the sign is set up
+ *   Returning   waited ─▶ entrance, then arriving ─▶ entrance; points ─▶ entrance: that one binding brings everything new back
+ *   Finishing   the entrance's own bindings, then the points go; the rest of arriving ─▶ entrance; the temporary queues go
  *
- * At every moment a message is routed to exactly one of the queues.
+ * The entrance is the queue, or the exchange that leads to the partitions. At every moment a message is routed to exactly one
+ * of the queues. Where an order is kept before and after, consumers pause while messages go out: they would overtake them.
  */
-import { difference, queueChanges } from './difference.ts';
+import { changesBetween, queueChanges } from './difference.ts';
 import type { QueueChange } from './difference.ts';
 import type { Inventory } from './inventory.ts';
+import { deliveriesOf, entranceOf, foundDeliveries, hasKeys, layoutChange } from './layout.ts';
 import { MigrationSite } from './migration-site.ts';
+import type { SitePlan } from './migration-site.ts';
 import { declaration, emptying, temporaryNamesOf } from './migration-steps.ts';
 import type { Migration, MigrationOptions } from './migration-steps.ts';
 import type { FoundQueue, Queue, WantedTopology } from './objects.ts';
+import { MOST_PARTITIONS, partitionOf } from './partitions.ts';
+import { streamQueuesOf } from './queue-types.ts';
 import type { ObjectStep } from './steps.ts';
 
 export { temporaryNamesOf } from './migration-steps.ts';
 export type {
+  Consumers,
   Migration,
   MigrationOptions,
   MigrationPhase,
@@ -44,14 +52,22 @@ export function migrationOf(
 ): Migration | undefined {
   const { queue: main, deadLetterQueue } = wanted.names;
   const differing = wanted.queues.filter((queue) => changesOf(queue, found).length > 0);
-  if (differing.some((queue) => isUnmovable(found.queues.get(queue.name)))) return undefined;
+  const { offsets } = streamQueuesOf(main);
+  const moving = [...differing.map(({ name }) => found.queues.get(name)), ...leaving(wanted, found)];
+  if (differing.some(({ name }) => name === offsets) || moving.some(isUnmovable)) return undefined;
+  const deliveries = deliveriesOf(wanted.names);
   for (const queue of wanted.queues) {
-    const migration = [main, deadLetterQueue].includes(queue.name)
-      ? queueMigration(queue, wanted, found, options)
-      : waitQueueMigration(queue, wanted, found, options);
+    if (deliveries.includes(queue.name)) continue;
+    const migration =
+      queue.name === deadLetterQueue
+        ? siteMigration(queuePlan(queue, wanted, found), [queue], undefined, found, options)
+        : waitQueueMigration(queue, wanted, found, options);
     if (migration !== undefined) return besideOthers(migration, differing, wanted, found);
   }
-  return undefined;
+  const queues = wanted.queues.filter(({ name }) => deliveries.includes(name));
+  const change = layoutChange(wanted, found);
+  const migration = siteMigration(deliveryPlan(queues, wanted, found), queues, change, found, options);
+  return migration === undefined ? undefined : besideOthers(migration, differing, wanted, found);
 }
 
 /** The temporary objects of a subscription that are there: a deletion that cannot wait takes them along. */
@@ -61,8 +77,8 @@ export function temporaryObjects(
 ): ObjectStep[] {
   return [queue, deadLetterQueue]
     .map(temporaryNamesOf)
-    .flatMap(({ points, aside, arriving, waited }) => [
-      ...[points, aside]
+    .flatMap(({ points, aside, arriving, waited, returning, passing }) => [
+      ...[points, aside, returning, passing]
         .filter((name) => found.exchanges.has(name))
         .map((exchange) => ({ step: 'deleteExchange', exchange }) as const),
       ...[arriving, waited]
@@ -93,6 +109,8 @@ function waitQueueMigration(
   const main = queues.filter(({ name }) => name === names.queue && !found.queues.has(name));
   return {
     queue: queue.name,
+    consumers: 'wanted',
+    sources: [queue.name],
     changes,
     phase: 'Draining',
     memberships: [],
@@ -100,22 +118,78 @@ function waitQueueMigration(
   };
 }
 
-function queueMigration(
-  queue: Queue,
-  { bindings }: WantedTopology,
+/** Queues of another layout than the wanted one. */
+function leaving({ names }: WantedTopology, found: Inventory): FoundQueue[] {
+  const deliveries = deliveriesOf(names);
+  return foundDeliveries(names, found).filter(({ name }) => !deliveries.includes(name));
+}
+
+function queuePlan(queue: Queue, { bindings }: WantedTopology, found: Inventory): SitePlan {
+  const { name } = queue;
+  const there = found.queues.get(name);
+  const entrance = { name, kind: 'queue' } as const;
+  return {
+    name,
+    queues: [queue],
+    ring: [],
+    entrance,
+    bindings: bindings.filter(({ destination }) => destination === name),
+    entrances: there === undefined ? [] : [entrance],
+    there: there === undefined ? [] : [there],
+    givingBack: [],
+    left: [],
+  };
+}
+
+function deliveryPlan(queues: readonly Queue[], wanted: WantedTopology, found: Inventory): SitePlan {
+  const { names, exchanges, bindings } = wanted;
+  const { queue: name, keys } = names;
+  const exchange = exchanges.find((each) => each.name === keys);
+  const entrance = entranceOf(names);
+  const partitions = Array.from({ length: MOST_PARTITIONS }, (_, index) => partitionOf(name, index));
+  return {
+    name,
+    queues,
+    ...(exchange === undefined ? {} : { exchange }),
+    ring: bindings.filter(({ source }) => source === keys),
+    entrance,
+    bindings: bindings.filter(
+      ({ destination, destinationType }) =>
+        destination === entrance.name && destinationType === entrance.kind,
+    ),
+    entrances: [
+      ...(found.queues.has(name) ? [{ name, kind: 'queue' } as const] : []),
+      ...(hasKeys(names, found) ? [{ name: keys, kind: 'exchange' } as const] : []),
+    ],
+    there: foundDeliveries(names, found),
+    // They give back to the queue by its name.
+    givingBack: exchange === undefined ? [] : (found.waitQueues.get(name) ?? []),
+    left: [name, ...partitions].filter(
+      (each) =>
+        found.policyIndex.byQueue.has(each) &&
+        !found.queues.has(each) &&
+        !queues.some((queue) => queue.name === each),
+    ),
+  };
+}
+
+function siteMigration(
+  plan: SitePlan,
+  queues: readonly Queue[],
+  layout: QueueChange | undefined,
   found: Inventory,
   options: MigrationOptions,
 ): Migration | undefined {
-  const site = new MigrationSite(
-    queue,
-    bindings.filter(({ destination }) => destination === queue.name),
-    found,
-    options,
-  );
-  const changes = changesOf(queue, found);
-  if (changes.length > 0) return { ...site.leave(), changes };
-  if (!site.isOpen) return undefined;
-  return { ...(found.queues.has(queue.name) ? site.comeBack() : site.recreate()), changes };
+  const site = new MigrationSite(plan, found, options);
+  const changes =
+    layout === undefined ? distinct(queues.flatMap((each) => changesOf(each, found))) : [layout];
+  if (changes.length === 0 && !site.isOpen) return undefined;
+  return { ...site.next(changes), changes };
+}
+
+/** The same change of every partition is one. */
+function distinct(changes: readonly QueueChange[]): QueueChange[] {
+  return [...new Map(changes.map((change) => [JSON.stringify(change), change])).values()];
 }
 
 /** What is due for the subscription's other objects meanwhile, before the migration's own steps. */
@@ -125,21 +199,34 @@ function besideOthers(
   wanted: WantedTopology,
   found: Inventory,
 ): Migration {
-  const left = new Set([migration.queue, ...differing.map(({ name }) => name)]);
-  const queues = wanted.queues.filter(({ name }) => !left.has(name));
-  const { memberships, steps } = difference({ ...wanted, queues }, found);
+  const { names } = wanted;
+  const deliveries = deliveriesOf(names);
+  const isDelivery = migration.queue === names.queue || layoutChange(wanted, found) !== undefined;
+  const left = new Set([
+    migration.queue,
+    ...differing.map(({ name }) => name),
+    ...(isDelivery ? [names.queue, names.keys, ...deliveries] : []),
+  ]);
+  const { memberships, steps } = changesBetween(
+    {
+      ...wanted,
+      exchanges: wanted.exchanges.filter(({ name }) => !left.has(name)),
+      queues: wanted.queues.filter(({ name }) => !left.has(name)),
+      bindings: wanted.bindings.filter(({ destination }) => !left.has(destination)),
+      // What is bound there already is the migration's own.
+      names: isDelivery ? { ...names, partitions: [], queue: '' } : names,
+    },
+    found,
+  );
   // Wait queues that are not needed any more can wait a little longer.
   const others = steps.filter(
     (step) =>
       step.step !== 'deleteQueue' &&
       ((step.step !== 'bind' && step.step !== 'unbind') || !left.has(step.binding.destination)),
   );
-  // A queue whose own declaration was left out above has no binding yet either.
-  const declared = new Set([...found.queues.keys(), ...queues.map(({ name }) => name)]);
-  const possible = others.filter((step) => step.step !== 'bind' || declared.has(step.binding.destination));
   return {
     ...migration,
     memberships: [...memberships, ...migration.memberships],
-    steps: [...possible, ...migration.steps],
+    steps: [...others, ...migration.steps],
   };
 }

@@ -143,7 +143,15 @@ describe('a changed argument', () => {
     const { publish, published } = counter(flow);
     for (let times = 0; times < 5; times += 1) publish();
     const { steps = [] } = next(flow, want('None')) ?? {};
-    expect(steps.at(-1)).toEqual({ step: 'move', from: QUEUE, to: waited, until: 'empty', ahead: true });
+    expect(steps.at(-1)).toEqual({
+      step: 'move',
+      from: QUEUE,
+      to: waited,
+      toKind: 'queue',
+      until: 'empty',
+      ahead: true,
+      attended: 'move',
+    });
     finish(flow, want('None'), publish);
     expectAsWanted(flow, want('None'));
     expect(flow.in(QUEUE).toSorted((a, b) => a - b)).toEqual(published());
@@ -158,6 +166,7 @@ describe('a changed argument', () => {
     expect(next(flow, want('Strict'))?.steps.map(({ step }) => step)).toEqual([
       'move',
       'deleteQueue',
+      'declareExchange',
       'declareQueue',
     ]);
   });

@@ -1,10 +1,21 @@
 /** The names of a subscription's objects on the broker. They follow from its namespace and name, and never change. */
 
-/** The topic exchange that every service publishes to. Shared: never deleted. */
+/** The topic exchange that every service publishes to, where an EventBroker names no other. Shared: never deleted. */
 export const EVENTS_EXCHANGE = 'events';
 
-/** The exchange that a message reaches after its last attempt. Shared: never deleted. */
+/** The exchange that a message reaches after its last attempt, where an EventBroker names no other. Shared: never deleted. */
 export const FAILED_EVENTS_EXCHANGE = 'failed_events';
+
+/** What the two shared exchanges of a virtual host are called. */
+export interface ExchangeNames {
+  events: string;
+  failedEvents: string;
+}
+
+export const DEFAULT_EXCHANGES: ExchangeNames = {
+  events: EVENTS_EXCHANGE,
+  failedEvents: FAILED_EVENTS_EXCHANGE,
+};
 
 export interface Names {
   /** `namespace.name`; also the routing key of its dead letters. */

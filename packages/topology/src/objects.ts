@@ -2,6 +2,7 @@
  * Broker objects, wanted and found. The shapes are those of the management API's client in @warren/rabbitmq, field by field,
  * so that what it found goes in here and what comes out goes to it.
  */
+import type { ExchangeNames } from './names.ts';
 
 export interface Exchange {
   name: string;
@@ -32,7 +33,7 @@ export type Settings = Record<string, unknown>;
 export interface Policy {
   name: string;
   pattern: string;
-  /** `quorum_queues`, `queues`, `all`, … */
+  /** `queues`, `quorum_queues`, `all`, … */
   applyTo: string;
   priority: number;
   definition: Settings;
@@ -46,6 +47,10 @@ export interface FoundQueue extends Queue {
   type: string;
   /** Ready, unacknowledged and waiting for a retry. Undefined where the broker did not tell: that is not zero. */
   messages?: number | undefined;
+  /** The policy that the broker applies; none, or it did not tell. */
+  policy?: string | undefined;
+  /** What its policies set, operator policies included, where the broker tells. */
+  effective?: Settings | undefined;
 }
 
 /** Everything in one virtual host, as one bulk read gives it. */
@@ -54,6 +59,8 @@ export interface Found {
   queues: readonly FoundQueue[];
   bindings: readonly Binding[];
   policies: readonly Policy[];
+  /** What administrators set over them; none where nobody asked. */
+  operatorPolicies?: readonly Policy[];
 }
 
 /** The settings a queue is to have by policy; none when it is to leave every policy of Warren's. */
@@ -70,5 +77,14 @@ export interface WantedTopology {
   bindings: Binding[];
   /** By queue: what is tuned, and therefore set by policy (ADR 0009). */
   memberships: Membership[];
-  names: { queue: string; deadLetterQueue: string; waitQueues: string[] };
+  names: {
+    queue: string;
+    deadLetterQueue: string;
+    waitQueues: string[];
+    /** What holds the messages instead of the queue, in their order; none unless the ordering is PerKey. */
+    partitions: string[];
+    /** The exchange that leads to the partitions. */
+    keys: string;
+    exchanges: ExchangeNames;
+  };
 }

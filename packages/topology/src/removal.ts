@@ -7,9 +7,12 @@
  *   apply steps in their order, then policyPlan(memberships, …); when not done, read again and decide again.
  */
 import type { Inventory } from './inventory.ts';
+import { hasKeys } from './layout.ts';
+import { keysOf } from './partitions.ts';
 import { EVENTS_EXCHANGE, namesOf } from './names.ts';
 import type { Membership } from './objects.ts';
 import type { DeletionPolicy } from './spec.ts';
+import { streamQueuesOf } from './queue-types.ts';
 import type { ObjectStep } from './steps.ts';
 
 /** The broker counts the messages of a quorum queue every 5 s: counts are of after an unbinding when they are so much younger. */
@@ -20,6 +23,8 @@ export interface RemovalInput {
   name: string;
   deletionPolicy: DeletionPolicy;
   found: Inventory;
+  /** The exchange that the events come from; `events` where nobody says otherwise. */
+  eventsExchange?: string;
   /** What was found is at least COUNT_LAG_MS younger than the last unbinding. After a restart nobody knows: begin anew. */
   settled: boolean;
 }
@@ -34,30 +39,40 @@ export interface Removal {
   done: boolean;
 }
 
-export function removal({ namespace, name, deletionPolicy, found, settled }: RemovalInput): Removal {
+export function removal(input: RemovalInput): Removal {
+  const { namespace, name, deletionPolicy, found, settled, eventsExchange = EVENTS_EXCHANGE } = input;
   const { queue, deadLetterQueue } = namesOf(namespace, name);
   const nothing: Removal = { steps: [], memberships: [], holding: [], done: true };
   if (deletionPolicy === 'Retain') return nothing;
-  const unbinding = (found.bindings.get(queue) ?? [])
-    .filter(({ source }) => source === EVENTS_EXCHANGE)
+  const keys = keysOf(queue);
+  const bound = [...(found.bindings.get(queue) ?? []), ...(found.exchangeBindings.get(keys) ?? [])];
+  const unbinding = bound
+    .filter(({ source }) => source === eventsExchange)
     .map(({ source, destination, destinationType, routingKey, arguments: args }): ObjectStep => ({
       step: 'unbind',
       binding: { source, destination, destinationType, routingKey, arguments: args },
     }));
   // The queue before its wait queues and its dead letters: what still dead-letters has somewhere to go until it is gone.
-  const queues = [queue, ...(found.waitQueues.get(queue) ?? []).map((wait) => wait.name), deadLetterQueue];
+  const { offsets, retries } = streamQueuesOf(queue);
+  const waits = (found.waitQueues.get(queue) ?? []).map((wait) => wait.name);
+  const partitions = (found.partitions.get(queue) ?? []).map((partition) => partition.name);
+  const queues = [queue, ...partitions, ...waits, retries, offsets, deadLetterQueue];
   const there = queues.flatMap((each) => found.queues.get(each) ?? []);
-  const memberships = [queue, deadLetterQueue].map((each) => ({ queue: each, settings: undefined }));
+  const memberships = [queue, ...partitions, retries, offsets, deadLetterQueue].map((each) => ({
+    queue: each,
+    settings: undefined,
+  }));
+  const last: ObjectStep[] = hasKeys({ keys }, found) ? [{ step: 'deleteExchange', exchange: keys }] : [];
   if (deletionPolicy === 'Delete')
-    return { ...nothing, memberships, steps: [...unbinding, ...there.map(deletion(false))] };
+    return { ...nothing, memberships, steps: [...unbinding, ...there.map(deletion(false)), ...last] };
   if (unbinding.length > 0) return { ...nothing, steps: unbinding, done: false };
-  if (there.length === 0) return { ...nothing, memberships };
+  if (there.length === 0) return { ...nothing, memberships, steps: last };
   if (!settled || there.some(({ messages }) => messages === undefined)) return { ...nothing, done: false };
   const holding = there.flatMap(({ name: each, messages = 0 }) =>
     messages > 0 ? [{ queue: each, messages }] : [],
   );
   if (holding.length > 0) return { ...nothing, holding };
-  return { ...nothing, memberships, steps: there.map(deletion(true)) };
+  return { ...nothing, memberships, steps: [...there.map(deletion(true)), ...last] };
 }
 
 function deletion(onlyIfEmpty: boolean): (queue: { name: string }) => ObjectStep {

@@ -1,7 +1,10 @@
 /** An EventSubscription's spec as the API server stores it: validated, and with every default filled in. */
 
-/** `None`: any order. `PerKey`: by key, over partitions (not there yet). `Strict`: one consumer at a time. */
+/** `None`: any order. `PerKey`: in order by key, over partitions. `Strict`: one consumer at a time, in order. */
 export type Ordering = 'None' | 'PerKey' | 'Strict';
+
+/** `quorum`: replicated, the safe one. `classic`: on one node. `stream`: a log that is read and never emptied. */
+export type QueueType = 'quorum' | 'classic' | 'stream';
 
 /** What becomes of the broker's objects when the resource is deleted. */
 export type DeletionPolicy = 'Retain' | 'DeleteWhenEmpty' | 'Delete';
@@ -19,12 +22,23 @@ export interface EventSubscriptionSpec {
     /** Messages that one consumer may hold unacknowledged. */
     prefetch: number;
     ordering: Ordering;
+    /** Of PerKey only: how many keys can be handled at the same time; 8. */
+    partitions?: number;
     /** `attempts` counts the first one; the delays are durations (`1s`). */
     retry: { attempts: number; backoff: { initial: string; max: string } };
     /** How long a dead letter is kept: a duration (`14d`). */
     deadLetter: { maxAge: string };
   };
-  queue: { type: 'quorum'; maxLength?: number };
+  queue: {
+    type: QueueType;
+    /** Messages that it takes at most; not of a stream. */
+    maxLength?: number;
+    /** How long an event may wait until it is dead-lettered; of a stream: how long it is kept, read or not. A duration. */
+    maxAge?: string;
+    /** The highest priority that counts; of a classic queue only: a quorum queue knows its own. */
+    maxPriority?: number;
+  };
+  /** `Now`; of a stream also `Earliest` or an ISO 8601 time. */
   startFrom: string;
   scaling?: {
     minReplicas: number;

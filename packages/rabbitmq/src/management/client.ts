@@ -5,21 +5,38 @@
  * as wanted and deleting what is not there both succeed. Declaring what is there with other arguments is
  * WARREN_BROKER_CONFLICT: nothing was changed.
  */
+import { canonical } from '@warren/topology';
 import { z } from 'zod';
-import { ManagementError } from '../errors.ts';
 import {
+  activityAnswer,
   bindingAnswer,
   exchangeAnswer,
+  headAnswer,
   policyAnswer,
   queueAnswer,
   readAnswer,
   type BindingFound,
   type ExchangeFound,
   type PolicyFound,
+  type QueueActivity,
   type QueueFound,
   type QueueStats,
 } from './found.ts';
-import { ManagementHttp, path, type CallOptions, type TlsOptions } from './http.ts';
+import type { TlsOptions } from '../tls.ts';
+import {
+  permissionAnswer,
+  topicPermissionAnswer,
+  userAnswer,
+  userBody,
+  userConnectionsAnswer,
+  type Permission,
+  type PermissionFound,
+  type TopicPermission,
+  type TopicPermissionFound,
+  type UserFound,
+} from './users.ts';
+import { ManagementHttp, path, type CallOptions, type RequestObserver } from './http.ts';
+import { listOf, PAGE_SIZE, pageAnswer, patternsOf } from './pages.ts';
 
 export interface ManagementOptions {
   /** `http(s)://user:password@host:port`. */
@@ -29,9 +46,12 @@ export interface ManagementOptions {
   timeoutMs?: number;
   /** Calls at a time; 16. */
   maxParallel?: number;
-  /** Tries of one call after connection errors, 429 and 5xx; 4. */
+  /** Tries of one call after connection errors, 429, 5xx and answers that are not RabbitMQ's; 4. */
   maxTries?: number;
+  /** How many requests a second are made on average, after a burst of one second's; no limit. Each try counts. */
+  requestsPerSecond?: number | undefined;
   tls?: TlsOptions;
+  observer?: RequestObserver | undefined;
 }
 
 export interface Found {
@@ -39,12 +59,16 @@ export interface Found {
   queues: QueueFound[];
   bindings: BindingFound[];
   policies: PolicyFound[];
+  /** Set by administrators: what they say wins over, or limits, what the other policies say. */
+  operatorPolicies: PolicyFound[];
 }
 
 export interface Overview {
   /** Of the broker, such as "4.3.6". */
   version: string;
   clusterName: string;
+  /** Those that plugins bring too. Undefined where the broker does not tell. */
+  exchangeTypes?: string[];
 }
 
 /** A resource alarm: the broker blocks every publisher until it is over. */
@@ -69,14 +93,28 @@ export interface ManagementClient extends AsyncDisposable {
   overview(options?: Signal): Promise<Overview>;
   /** Everything in the virtual host, but the bindings of the default exchange: every queue has one, by its name alone. */
   inventory(options?: Signal): Promise<Found>;
-  /** Counts of every queue, of the broker's last tick (RabbitMQ counts quorum queues every 5 s); consumers are of now. */
-  queueStats(options?: Signal): Promise<Map<string, QueueStats>>;
+  /**
+   * Counts of every queue, of the broker's last tick (RabbitMQ counts quorum queues every 5 s); consumers are of now. Given
+   * the queues that inventory() has just read, they are not read once more.
+   */
+  queueStats(options?: Signal & { queues?: readonly QueueFound[] }): Promise<Map<string, QueueStats>>;
+  /**
+   * What these queues hold and have done, by the broker's statistics of its last tick (5 s). Those that are not there are
+   * missing. Costs pages of 500 with statistics: for the few queues that need it.
+   */
+  queueActivity(names: readonly string[], options?: Signal): Promise<Map<string, QueueActivity>>;
   /** One queue, or undefined when there is none. */
   queue(name: string, options?: Signal): Promise<QueueFound | undefined>;
   /** As inventory() has them; none for a queue that is not there. */
   bindingsOf(queue: string, options?: Signal): Promise<BindingFound[]>;
   /** Alarms in force in the cluster; none means that publishing works. */
   alarms(options?: Signal): Promise<Alarm[]>;
+
+  /**
+   * The virtual host whose exchange `amq.rabbitmq.event` tells of every change (plug-in rabbitmq_event_exchange): this one,
+   * or `/`. Undefined when there is none that this user may see.
+   */
+  eventExchangeAt(options?: Signal): Promise<string | undefined>;
 
   declareExchange(exchange: Exchange, options?: Signal): Promise<void>;
   deleteExchange(name: string, options?: Signal): Promise<void>;
@@ -87,6 +125,26 @@ export interface ManagementClient extends AsyncDisposable {
   unbind(binding: Binding, options?: Signal): Promise<void>;
   putPolicy(policy: Policy, options?: Signal): Promise<void>;
   deletePolicy(name: string, options?: Signal): Promise<void>;
+
+  /** All users of the broker. Only an administrator may ask, here and in the next eight; else WARREN_BROKER_UNAUTHORIZED. */
+  users(options?: Signal): Promise<UserFound[]>;
+  /** Of every user in this virtual host. */
+  permissions(options?: Signal): Promise<PermissionFound[]>;
+  putUser(
+    user: { name: string; passwordHash: string; tags: readonly string[] },
+    options?: Signal,
+  ): Promise<void>;
+  putPermission(user: string, permission: Permission, options?: Signal): Promise<void>;
+  /** Of every user in this virtual host. */
+  topicPermissions(options?: Signal): Promise<TopicPermissionFound[]>;
+  /** Replaces that of the same exchange. */
+  putTopicPermission(user: string, permission: TopicPermission, options?: Signal): Promise<void>;
+  /** All of a user in this virtual host: then it may use every key. */
+  deleteTopicPermissions(user: string, options?: Signal): Promise<void>;
+  /** Its connections end with it. */
+  deleteUser(name: string, options?: Signal): Promise<void>;
+  /** How many connections a user has, in any virtual host. */
+  connectionsOf(user: string, options?: Signal): Promise<number>;
 
   /** Names of the open connections of this virtual host, with what their clients call themselves. */
   connections(options?: Signal): Promise<{ name: string; clientName: string | undefined }[]>;
@@ -100,17 +158,21 @@ export function createManagementClient(options: ManagementOptions): ManagementCl
   return new VhostClient(options);
 }
 
-const PAGE_SIZE = 500;
-/** How often a listing is read again because the objects changed while it was read. */
-const LISTING_TRIES = 3;
+/** How many queues are asked one by one for the age of their first message. */
+const MOST_HEADS = 50;
 
-const overviewAnswer = z.object({ rabbitmq_version: z.string(), cluster_name: z.string().default('') });
-const pageAnswer = z.object({ page_count: z.number(), total_count: z.number(), items: z.array(z.unknown()) });
+const ACTIVITY =
+  'name,messages,messages_ready,messages_unacknowledged,consumers,' +
+  'message_stats.ack,message_stats.redeliver,message_stats.publish';
+
+const overviewAnswer = z.object({
+  rabbitmq_version: z.string(),
+  cluster_name: z.string().default(''),
+  exchange_types: z.array(z.object({ name: z.string() })).optional(),
+});
 const consumersAnswer = z.array(z.object({ queue: z.object({ name: z.string() }) }));
 const alarmsAnswer = z.object({
-  alarms: z
-    .array(z.object({ node: z.string().default(''), resource: z.string().default('unknown') }))
-    .default([]),
+  alarms: z.array(z.object({ node: z.string().default(''), resource: z.string().default('unknown') })).min(1),
 });
 const connectionsAnswer = z.array(
   z.object({
@@ -120,13 +182,31 @@ const connectionsAnswer = z.array(
   }),
 );
 
+const countingAnswer = z.object({ disable_stats: z.boolean() });
+
 class VhostClient implements ManagementClient {
   readonly #http: ManagementHttp;
   readonly #vhost: string;
 
   constructor(options: ManagementOptions) {
-    const { url, timeoutMs = 10_000, maxParallel = 16, maxTries = 4, tls } = options;
-    this.#http = new ManagementHttp({ url, timeoutMs, maxParallel, maxTries, tls });
+    const {
+      url,
+      timeoutMs = 10_000,
+      maxParallel = 16,
+      maxTries = 4,
+      requestsPerSecond,
+      tls,
+      observer,
+    } = options;
+    this.#http = new ManagementHttp({
+      url,
+      timeoutMs,
+      maxParallel,
+      maxTries,
+      requestsPerSecond,
+      tls,
+      observer,
+    });
     this.#vhost = options.vhost;
   }
 
@@ -135,33 +215,73 @@ class VhostClient implements ManagementClient {
       query: { disable_stats: 'true' },
       ...options,
     });
-    return { version: answer.rabbitmq_version, clusterName: answer.cluster_name };
+    const types = answer.exchange_types?.map(({ name }) => name);
+    return {
+      version: answer.rabbitmq_version,
+      clusterName: answer.cluster_name,
+      ...(types === undefined ? {} : { exchangeTypes: types }),
+    };
   }
 
   async inventory(options: Signal = {}): Promise<Found> {
-    const [exchanges, queues, bindings, policies] = await Promise.all([
+    const [exchanges, queues, bindings, policies, operatorPolicies] = await Promise.all([
       this.#pages(exchangeAnswer, path('exchanges', this.#vhost), {}, options),
       this.#queues(options),
       this.#bindings(path('bindings', this.#vhost), options),
       this.#get(z.array(policyAnswer), path('policies', this.#vhost), options),
+      this.#get(z.array(policyAnswer), path('operator-policies', this.#vhost), options),
     ]);
-    return { exchanges, queues, bindings, policies };
+    return { exchanges, queues, bindings, policies, operatorPolicies };
   }
 
-  async queueStats(options: Signal = {}): Promise<Map<string, QueueStats>> {
+  async queueStats({ queues: known, ...options }: Signal & { queues?: readonly QueueFound[] } = {}): Promise<
+    Map<string, QueueStats>
+  > {
     const [queues, consumers] = await Promise.all([
-      this.#queues(options),
+      known ?? this.#queues(options),
       this.#get(consumersAnswer, path('consumers', this.#vhost), options),
     ]);
+    const oldest = await this.#oldestOf(queues, options);
     const consumersOf = new Map<string, number>();
     for (const { queue } of consumers) consumersOf.set(queue.name, (consumersOf.get(queue.name) ?? 0) + 1);
     return new Map(
       queues.map(({ name, messages, ready, unacked, state }) => {
         const known = messages !== undefined && ready !== undefined && unacked !== undefined;
         const delayed = known ? Math.max(0, messages - ready - unacked) : undefined;
-        return [name, { messages, ready, unacked, delayed, consumers: consumersOf.get(name) ?? 0, state }];
+        const counts = { messages, ready, unacked, delayed, consumers: consumersOf.get(name) ?? 0, state };
+        return [name, { ...counts, oldest: oldest.get(name) }];
       }),
     );
+  }
+
+  /** Only classic queues know, and only one by one: so of a few, and of none that is empty. */
+  async #oldestOf(queues: readonly QueueFound[], options: Signal): Promise<Map<string, number>> {
+    const waiting = queues.filter(({ type, ready = 0 }) => type === 'classic' && ready > 0);
+    const known = await Promise.all(
+      waiting.slice(0, MOST_HEADS).map(async ({ name }): Promise<[string, number][]> => {
+        const where = path('queues', this.#vhost, name);
+        const query = { columns: 'head_message_timestamp' };
+        const { status, body } = await this.#http.call('GET', where, { accept: [404], query, ...options });
+        const head = status === 404 ? undefined : readAnswer(headAnswer, body, `GET ${where}`);
+        return head === undefined ? [] : [[name, head]];
+      }),
+    );
+    return new Map(known.flat());
+  }
+
+  async queueActivity(names: readonly string[], options: Signal = {}): Promise<Map<string, QueueActivity>> {
+    const query = { columns: 'disable_stats' };
+    const [{ disable_stats: isBlind }, ...pages] = await Promise.all([
+      this.#get(countingAnswer, path('overview'), { query, ...options }),
+      ...patternsOf(names).map((pattern) =>
+        this.#get(pageAnswer, path('queues', this.#vhost), {
+          query: { page: 1, page_size: PAGE_SIZE, use_regex: 'true', name: pattern, columns: ACTIVITY },
+          ...options,
+        }),
+      ),
+    ]);
+    const found = pages.flatMap(({ items }) => readAnswer(z.array(activityAnswer), items, 'GET queues'));
+    return new Map(found.map(({ name, ...activity }) => [name, isBlind ? activity : fromZero(activity)]));
   }
 
   async queue(name: string, options: Signal = {}): Promise<QueueFound | undefined> {
@@ -182,8 +302,17 @@ class VhostClient implements ManagementClient {
     const where = path('health', 'checks', 'alarms');
     const { status, body } = await this.#http.call('GET', where, { accept: [503], ...options });
     if (status !== 503) return [];
-    const { alarms } = readAnswer(alarmsAnswer, body, `GET ${where}`);
-    return alarms.length > 0 ? alarms : [{ node: '', resource: 'unknown' }];
+    // A 503 without any is of somebody who stands between.
+    return readAnswer(alarmsAnswer, body, `GET ${where}`).alarms;
+  }
+
+  async eventExchangeAt(options: Signal = {}): Promise<string | undefined> {
+    for (const vhost of new Set([this.#vhost, '/'])) {
+      const where = path('exchanges', vhost, 'amq.rabbitmq.event');
+      const { status } = await this.#http.call('GET', where, { accept: [401, 403, 404], ...options });
+      if (status === 200) return vhost;
+    }
+    return undefined;
   }
 
   async declareExchange(
@@ -233,6 +362,58 @@ class VhostClient implements ManagementClient {
     await this.#delete(path('policies', this.#vhost, name), options);
   }
 
+  users(options: Signal = {}): Promise<UserFound[]> {
+    return this.#get(z.array(userAnswer), path('users'), options);
+  }
+
+  permissions(options: Signal = {}): Promise<PermissionFound[]> {
+    return this.#get(z.array(permissionAnswer), path('vhosts', this.#vhost, 'permissions'), options);
+  }
+
+  async putUser(
+    { name, ...user }: { name: string; passwordHash: string; tags: readonly string[] },
+    options: Signal = {},
+  ): Promise<void> {
+    await this.#http.call('PUT', path('users', name), { body: userBody(user), ...options });
+  }
+
+  async putPermission(user: string, permission: Permission, options: Signal = {}): Promise<void> {
+    const { configure, write, read } = permission;
+    await this.#http.call('PUT', path('permissions', this.#vhost, user), {
+      body: { configure, write, read },
+      ...options,
+    });
+  }
+
+  topicPermissions(options: Signal = {}): Promise<TopicPermissionFound[]> {
+    const where = path('vhosts', this.#vhost, 'topic-permissions');
+    return this.#get(z.array(topicPermissionAnswer), where, options);
+  }
+
+  async putTopicPermission(
+    user: string,
+    { exchange, write, read }: TopicPermission,
+    options: Signal = {},
+  ): Promise<void> {
+    await this.#http.call('PUT', path('topic-permissions', this.#vhost, user), {
+      body: { exchange, write, read },
+      ...options,
+    });
+  }
+
+  async deleteTopicPermissions(user: string, options: Signal = {}): Promise<void> {
+    await this.#delete(path('topic-permissions', this.#vhost, user), options);
+  }
+
+  async deleteUser(name: string, options: Signal = {}): Promise<void> {
+    await this.#delete(path('users', name), options);
+  }
+
+  async connectionsOf(user: string, options: Signal = {}): Promise<number> {
+    const where = path('connections', 'username', user);
+    return (await this.#get(userConnectionsAnswer, where, options)).length;
+  }
+
   async connections(options: Signal = {}): Promise<{ name: string; clientName: string | undefined }[]> {
     const all = await this.#get(connectionsAnswer, path('vhosts', this.#vhost, 'connections'), options);
     return all.map(({ name, client_properties: client }) => ({ name, clientName: client?.connection_name }));
@@ -273,60 +454,25 @@ class VhostClient implements ManagementClient {
     await this.#http.call('DELETE', where, { ...options, accept: [404] });
   }
 
-  /**
-   * All pages of a listing. Pages are cut anew for each request: an object that is deleted meanwhile moves others over
-   * a page's edge, and one would be missing without having been deleted. Such a listing is read again.
-   */
-  async #pages<T extends { name: string }>(
+  /** All pages of a listing, as one. */
+  #pages<T extends { name: string }>(
     schema: z.ZodType<T>,
     where: string,
     query: Record<string, string>,
     options: Signal,
   ): Promise<T[]> {
-    const page = (number: number): Promise<z.output<typeof pageAnswer>> =>
+    return listOf(schema, `GET ${where}`, (page) =>
       this.#get(pageAnswer, where, {
-        query: { page: number, page_size: PAGE_SIZE, disable_stats: 'true', ...query },
+        query: { page, page_size: PAGE_SIZE, disable_stats: 'true', ...query },
         ...options,
-      });
-    for (let attempt = 1; ; attempt += 1) {
-      const first = await page(1).catch((error: unknown) => {
-        // a page behind the end is a 400; the first page of nothing too, on some versions
-        if (
-          error instanceof ManagementError &&
-          error.status === 400 &&
-          error.message.includes('page_out_of_range')
-        ) {
-          return { page_count: 0, total_count: 0, items: [] };
-        }
-        throw error;
-      });
-      const rest = await Promise.allSettled(
-        Array.from({ length: Math.max(0, first.page_count - 1) }, (_, index) => page(index + 2)),
-      );
-      const failed = rest.find((each) => each.status === 'rejected');
-      const pages = [first, ...rest.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))];
-      const objects = new Map<string, T>();
-      for (const { items } of pages) {
-        for (const object of readAnswer(z.array(schema), items, `GET ${where}`))
-          objects.set(object.name, object);
-      }
-      const steady =
-        failed === undefined &&
-        pages.every((each) => each.total_count === first.total_count) &&
-        objects.size === first.total_count;
-      if (steady) return [...objects.values()];
-      if (attempt < LISTING_TRIES) continue;
-      if (failed !== undefined) throw failed.reason;
-      return [...objects.values()];
-    }
+      }),
+    );
   }
 }
 
-/** Arguments in one form whatever the order of their names. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, each: unknown) =>
-    typeof each === 'object' && each !== null && !Array.isArray(each)
-      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : each,
-  );
+/** Where the broker counts, a queue that is empty and not counted has done nothing yet. */
+function fromZero(activity: QueueActivity): QueueActivity {
+  const { ready, unacked, delayed, acked } = activity;
+  if (acked !== undefined || ready !== 0 || unacked !== 0 || delayed !== 0) return activity;
+  return { ...activity, acked: 0, redelivered: 0, published: 0 };
 }

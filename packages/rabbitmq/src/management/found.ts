@@ -38,6 +38,10 @@ export const queueAnswer = z
     autoDelete: queue.auto_delete,
     arguments: queue.arguments,
     policy: queue.policy ?? undefined,
+    /** What its policies set. Of a classic queue no listing tells. */
+    effective: Array.isArray(queue.effective_policy_definition)
+      ? {}
+      : (queue.effective_policy_definition ?? undefined),
     state: queue.state,
     messages: queue.messages,
     ready: queue.messages_ready,
@@ -86,7 +90,56 @@ export interface QueueStats {
   delayed: number | undefined;
   consumers: number | undefined;
   state: string | undefined;
+  /**
+   * When the message at the head was published, by its own timestamp: milliseconds since 1970. Only classic queues tell.
+   */
+  oldest?: number | undefined;
 }
+
+/** What a queue holds and has done, by the broker's statistics. What it does not tell is undefined, never zero. */
+export interface QueueActivity {
+  ready: number | undefined;
+  unacked: number | undefined;
+  delayed: number | undefined;
+  consumers: number | undefined;
+  /** Since the broker counts: it begins anew when it, or the queue, starts anew. */
+  acked: number | undefined;
+  redelivered: number | undefined;
+  published: number | undefined;
+}
+
+export const headAnswer = z
+  .object({ head_message_timestamp: z.number().optional().catch(undefined) })
+  .transform(({ head_message_timestamp: seconds }) => (seconds === undefined ? undefined : seconds * 1_000));
+
+export const activityAnswer = z
+  .object({
+    name: z.string(),
+    messages: count,
+    messages_ready: count,
+    messages_unacknowledged: count,
+    consumers: count,
+    message_stats: z
+      .object({
+        ack: z.number().default(0),
+        redeliver: z.number().default(0),
+        publish: z.number().default(0),
+      })
+      .optional(),
+  })
+  .transform(({ name, messages, messages_ready: ready, messages_unacknowledged: unacked, ...rest }) => ({
+    name,
+    ready,
+    unacked,
+    delayed:
+      messages === undefined || ready === undefined || unacked === undefined
+        ? undefined
+        : Math.max(0, messages - ready - unacked),
+    consumers: rest.consumers,
+    acked: rest.message_stats?.ack,
+    redelivered: rest.message_stats?.redeliver,
+    published: rest.message_stats?.publish,
+  }));
 
 /** Refuses an answer that has another shape than RabbitMQ's, naming the field. */
 export function readAnswer<T>(schema: z.ZodType<T>, body: unknown, call: string): T {

@@ -1,16 +1,21 @@
 /**
  * Calls of RabbitMQ's HTTP API: one pool of kept-alive sockets, at most `maxParallel` calls at a time, one time limit
  * for a call with all its tries, errors by kind (ManagementError). Every call that Warren makes may be made twice
- * (declaring and deleting are idempotent on the broker), so each is tried again after a connection error, a 429 or a 5xx.
+ * (declaring and deleting are idempotent on the broker), so each is tried again after a connection error, a 429, a 5xx or
+ * an answer that is none of RabbitMQ's: what stands between may answer instead of it. Nothing is concluded from such an
+ * answer, whatever its status. Who asks for a pause (Retry-After) gets it from every call.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ConnectionOptions } from 'node:tls';
 import { Pool } from 'undici';
+import type { Dispatcher } from 'undici';
 import { createBackoff } from '../backoff.ts';
 import { ClosedError, ManagementError, errorText, type ManagementCode } from '../errors.ts';
 import { withoutCredentials } from '../endpoint.ts';
 import { Fifo } from '../fifo.ts';
 import { deferred, type Deferred } from '../timing.ts';
+import { retryAfterMs } from './retry-after.ts';
+import { TokenBucket, waitFor } from './token-bucket.ts';
+import { distrustOf, type TlsOptions } from '../tls.ts';
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
 
@@ -20,19 +25,20 @@ export interface HttpOptions {
   timeoutMs: number;
   maxParallel: number;
   maxTries: number;
+  /** Every try counts, reads too. */
+  requestsPerSecond?: number | undefined;
   tls?: TlsOptions | undefined;
+  /** Told of every request, tries counted one by one. */
+  observer?: RequestObserver | undefined;
 }
 
-/** Certificates for https, as PEM. */
-export type TlsOptions = Pick<
-  ConnectionOptions,
-  'ca' | 'cert' | 'key' | 'passphrase' | 'servername' | 'rejectUnauthorized'
->;
+/** `status` is undefined where no answer came. */
+export type RequestObserver = (request: { method: Method; status: number | undefined }) => void;
 
 export interface CallOptions {
   body?: unknown;
   query?: Record<string, string | number>;
-  /** Answers with these statuses are returned instead of thrown, and never tried again. */
+  /** RabbitMQ's own answers with these statuses are returned instead of thrown, and never tried again. */
   accept?: number[];
   signal?: AbortSignal | undefined;
 }
@@ -68,7 +74,10 @@ export class ManagementHttp {
   readonly #authorization: string;
   readonly #queue = new Fifo<Turn>();
   readonly #ending = new AbortController();
+  readonly #bucket: TokenBucket | undefined;
   #running = 0;
+  /** Nothing is sent before: milliseconds of performance.now(). */
+  #quietUntil = 0;
   #closing: Promise<void> | undefined;
 
   constructor(options: HttpOptions) {
@@ -81,6 +90,8 @@ export class ManagementHttp {
       );
     }
     this.#options = options;
+    const { requestsPerSecond: perSecond } = options;
+    this.#bucket = perSecond === undefined ? undefined : new TokenBucket({ perSecond });
     this.#prefix = url.pathname.replace(/\/+(api\/?)?$/, '');
     const credentials = `${decode(url.username) || 'guest'}:${decode(url.password) || 'guest'}`;
     this.#authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
@@ -96,16 +107,43 @@ export class ManagementHttp {
   async call(method: Method, where: string, options: CallOptions = {}): Promise<Answer> {
     const name = `${method} ${where}`;
     if (this.#ending.signal.aborted) throw new ClosedError('the management client');
-    const given = options.signal === undefined ? [] : [options.signal];
-    await this.#enter(AbortSignal.any([this.#ending.signal, ...given]));
+    const { signal, abort, release } = this.#signalOf(options.signal);
+    let limit: NodeJS.Timeout | undefined;
     try {
-      // the limit begins with the call's turn: many calls at once are no sign of a broker that does not answer
-      const limit = AbortSignal.timeout(this.#options.timeoutMs);
-      const signal = AbortSignal.any([limit, this.#ending.signal, ...given]);
-      return await this.#tryAll(name, method, where, options, signal);
+      await this.#enter(signal);
+      try {
+        await this.#mayBeSent(signal);
+        // the limit begins with the call's turn: many calls at once are no sign of a broker that does not answer
+        limit = setTimeout(
+          () => abort(new DOMException('no answer', 'TimeoutError')),
+          this.#options.timeoutMs,
+        );
+        return await this.#tryAll(name, method, where, options, signal);
+      } finally {
+        this.#leave();
+      }
     } finally {
-      this.#leave();
+      clearTimeout(limit);
+      release();
     }
+  }
+
+  /** Of one call; AbortSignal.any and AbortSignal.timeout together cost as much as the call itself. */
+  #signalOf(given: AbortSignal | undefined) {
+    const controller = new AbortController();
+    const sources = given === undefined ? [this.#ending.signal] : [this.#ending.signal, given];
+    const pass = (): void => {
+      controller.abort(sources.find(({ aborted }) => aborted)?.reason);
+    };
+    for (const source of sources) source.addEventListener('abort', pass, { once: true });
+    if (given?.aborted === true) pass();
+    return {
+      signal: controller.signal,
+      abort: (reason: Error) => controller.abort(reason),
+      release: () => {
+        for (const source of sources) source.removeEventListener('abort', pass);
+      },
+    };
   }
 
   /** Ends what is under way and closes the sockets; idempotent. */
@@ -129,14 +167,16 @@ export class ManagementHttp {
         const answer = await this.#once(name, method, where, options, signal);
         if (answer.status < 400 || options.accept?.includes(answer.status) === true) return answer;
         failure = errorOf(name, answer);
-        if (answer.status < 500 && answer.status !== 429) throw failure;
+        if (failure.code !== 'WARREN_BROKER_FAILED') throw failure;
       } catch (error) {
-        if (error instanceof ManagementError) throw error;
-        failure = this.#noAnswer(name, error, options.signal);
+        failure = error instanceof ManagementError ? error : this.#noAnswer(name, error, options.signal);
+        const { code } = failure;
+        if (code !== 'WARREN_BROKER_UNREACHABLE' && code !== 'WARREN_BROKER_BAD_ANSWER') throw failure;
       }
       if (attempt >= this.#options.maxTries || signal.aborted) throw failure;
       try {
         await delay(backoff.next(), undefined, { signal });
+        await this.#mayBeSent(signal);
       } catch {
         throw failure;
       }
@@ -150,20 +190,42 @@ export class ManagementHttp {
     options: CallOptions,
     signal: AbortSignal,
   ): Promise<Answer> {
-    const answer = await this.#pool.request({
-      method,
-      path: this.#prefix + where,
-      signal,
-      headers: {
-        authorization: this.#authorization,
-        accept: 'application/json',
-        ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(options.query === undefined ? {} : { query: options.query }),
-      ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
-    });
+    let answer: Dispatcher.ResponseData;
+    try {
+      answer = await this.#pool.request({
+        method,
+        path: this.#prefix + where,
+        signal,
+        headers: {
+          authorization: this.#authorization,
+          accept: 'application/json',
+          ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(options.query === undefined ? {} : { query: options.query }),
+        ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+      });
+    } catch (error) {
+      this.#options.observer?.({ method, status: undefined });
+      throw error;
+    }
+    const { statusCode: status } = answer;
+    this.#options.observer?.({ method, status });
+    if (status === 429 || status === 503) {
+      const quietMs = retryAfterMs(answer.headers['retry-after']);
+      this.#quietUntil = Math.max(this.#quietUntil, performance.now() + quietMs);
+    }
     const text = await answer.body.text();
-    return { status: answer.statusCode, body: parse(name, answer.statusCode, text) };
+    return { status, body: parse(name, status, text, options.accept) };
+  }
+
+  /** Waits for the rate limit, and for the end of a pause that was asked for; rejects with the signal's reason. */
+  async #mayBeSent(signal: AbortSignal): Promise<void> {
+    await this.#bucket?.take(signal);
+    for (;;) {
+      const quietMs = this.#quietUntil - performance.now();
+      if (quietMs <= 0) return;
+      await waitFor(Math.ceil(quietMs), signal);
+    }
   }
 
   /** No answer came: whose signal ended it, or what the socket said. */
@@ -171,9 +233,11 @@ export class ManagementHttp {
     callers?.throwIfAborted();
     this.#ending.signal.throwIfAborted();
     const timedOut = (cause as { name?: unknown } | null)?.name === 'TimeoutError';
+    const distrust = distrustOf(cause);
+    if (distrust !== undefined) return new ManagementError('WARREN_BROKER_UNTRUSTED', name, distrust);
     const reason = timedOut
       ? `no answer within ${this.#options.timeoutMs} ms`
-      : withoutCredentials(errorText(cause));
+      : withoutCredentials(errorText(cause)) + hintOf(cause, this.#options.url);
     return new ManagementError('WARREN_BROKER_UNREACHABLE', name, reason);
   }
 
@@ -207,6 +271,12 @@ export class ManagementHttp {
   }
 }
 
+/** A server that does not accept the client's certificate hangs up: with TLS 1.3 that is after the request was sent. */
+function hintOf(cause: unknown, url: string): string {
+  const hungUp = (cause as { code?: unknown } | null)?.code === 'UND_ERR_SOCKET' && url.startsWith('https:');
+  return hungUp ? ' (it may not accept the client certificate, tls.crt, or ask for one)' : '';
+}
+
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -215,20 +285,25 @@ function decode(text: string): string {
   }
 }
 
-function parse(name: string, status: number, text: string): unknown {
+/** What the answer says. Throws where somebody else than RabbitMQ has answered what would be taken for its word. */
+function parse(name: string, status: number, text: string, accept: readonly number[] = []): unknown {
+  const body = parsed(text);
+  const isWord = typeof body === 'object' && body !== null;
+  // What it does not have, or does not do, RabbitMQ says in an object; of what is done it often says nothing.
+  const isIts = status < 300 ? isWord || text === '' : status >= 400 && isWord;
+  if (!isIts && (status < 400 || status === 404 || accept.includes(status))) {
+    const reason = `status ${status} ${text === '' ? 'without a word' : 'and no JSON'}: is this a management API?`;
+    throw new ManagementError('WARREN_BROKER_BAD_ANSWER', name, reason, { status });
+  }
   if (text === '') return undefined;
+  return isWord ? body : { reason: text.slice(0, 200) }; // a proxy's page
+}
+
+function parsed(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    if (status >= 400) return { reason: text.slice(0, 200) }; // a proxy's page
-    throw new ManagementError(
-      'WARREN_BROKER_BAD_ANSWER',
-      name,
-      'the answer is not JSON; is this a management API?',
-      {
-        status,
-      },
-    );
+    return undefined;
   }
 }
 
@@ -246,7 +321,8 @@ function errorOf(name: string, { status, body }: Answer): ManagementError {
   >;
   const said = [reason, error].find((each) => typeof each === 'string') ?? `status ${status}`;
   let code: ManagementCode =
-    codeOfStatus[status] ?? (status >= 500 ? 'WARREN_BROKER_FAILED' : 'WARREN_BROKER_REFUSED');
+    codeOfStatus[status] ??
+    (status >= 500 || status === 429 ? 'WARREN_BROKER_FAILED' : 'WARREN_BROKER_REFUSED');
   if (status === 400 && /inequivalent arg|PRECONDITION_FAILED/i.test(said)) code = 'WARREN_BROKER_CONFLICT';
   return new ManagementError(code, name, withoutCredentials(said), { status });
 }

@@ -1,10 +1,11 @@
 /** For tests: the broker objects of one subscription, made by hand (topology makes them in real life), and a look into queues. */
 import { connect, type ChannelModel, type ConfirmChannel, type GetMessage } from 'amqplib';
-import type { ConsumerSettings } from '../settings.ts';
+import { consumerSettings, wantedTopology } from '@warren/topology';
+import type { ConsumerSettings, Subscription } from '@warren/topology';
 
 export interface WorkbenchOptions {
   name?: string;
-  mode?: 'broker' | 'ladder';
+  mode?: 'broker' | 'ladder' | 'in-place';
   attempts?: number;
   prefetch?: number;
   strict?: boolean;
@@ -57,6 +58,7 @@ export class Workbench implements AsyncDisposable {
     };
     if (mode === 'broker') return { ...settings, retry: { mode } };
     const delays = Array.from({ length: attempts - 1 }, (_, index) => Math.min(min * (index + 1), max));
+    if (mode === 'in-place') return { ...settings, retry: { mode, delays } };
     const waits = [...new Set(delays)].map((delayMs) => ({ queue: `${name}.wait.${delayMs}`, delayMs }));
     for (const { queue, delayMs } of waits) {
       await this.channel.assertQueue(queue, {
@@ -67,6 +69,47 @@ export class Workbench implements AsyncDisposable {
       });
     }
     return { ...settings, retry: { mode, waits } };
+  }
+
+  /** The same of a stream, with what lies beside it; its name is `shop.stream` unless given. */
+  async stream(options: WorkbenchOptions & { startFrom?: string } = {}): Promise<ConsumerSettings> {
+    const {
+      name = 'shop.stream',
+      attempts = 3,
+      prefetch = 10,
+      strict = false,
+      startFrom = 'first',
+    } = options;
+    const { min, max } = options.retryMs ?? { min: 100, max: 1_000 };
+    const capabilities = { delayedRetry: true, deliveryLimitByDefault: true };
+    const [namespace = '', subscription = ''] = name.split('.');
+    const of: Subscription = {
+      namespace,
+      name: subscription,
+      spec: {
+        events: ['#'],
+        brokerRef: { name: 'default' },
+        delivery: {
+          prefetch,
+          ordering: strict ? 'Strict' : 'None',
+          retry: { attempts, backoff: { initial: `${min}ms`, max: `${max}ms` } },
+          deadLetter: { maxAge: '1d' },
+        },
+        queue: { type: 'stream', maxAge: '1d' },
+        startFrom,
+        deletionPolicy: 'Delete',
+        driftPolicy: 'Repair',
+      },
+    };
+    const { queues, bindings } = wantedTopology(of, capabilities);
+    for (const queue of queues) {
+      // Nobody makes policies here.
+      const unlimited = queue.name.endsWith('.offset') ? { 'x-delivery-limit': -1 } : {};
+      await this.channel.assertQueue(queue.name, { arguments: { ...queue.arguments, ...unlimited } });
+    }
+    for (const { destination, source, routingKey } of bindings)
+      await this.channel.bindQueue(destination, source, routingKey);
+    return consumerSettings(of, capabilities);
   }
 
   /** Publishes with the id as content and messageId, all confirmed. */

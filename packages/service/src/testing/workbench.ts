@@ -103,12 +103,16 @@ export async function openWorkbench({ broker, database, env: more }: WorkbenchGr
   };
 }
 
-/** Asks a service by HTTP. */
+/** Asks a service by HTTP, each time on a connection of its own: one that was kept may be closed just now. */
 export async function ask<Body = unknown>(url: string, options: AskOptions = {}): Promise<Answer<Body>> {
   const { body, headers } = options;
   const response = await fetch(url, {
     method: options.method ?? (body === undefined ? 'GET' : 'POST'),
-    headers: { ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers },
+    headers: {
+      Connection: 'close',
+      ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      ...headers,
+    },
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
   const text = await response.text();

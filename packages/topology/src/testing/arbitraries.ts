@@ -33,6 +33,27 @@ const events = fc.uniqueArray(
   { minLength: 1 },
 );
 
+const optional = <T>(values: readonly [T, ...T[]]) => fc.constantFrom<T | undefined>(undefined, ...values);
+
+/** Quorum and classic queues. */
+const emptiedQueue: fc.Arbitrary<EventSubscriptionSpec['queue']> = fc
+  .record({
+    type: fc.constantFrom('quorum' as const, 'quorum' as const, 'classic' as const),
+    maxLength: optional([10, 1_000]),
+    maxAge: optional(['1h', '7d']),
+    maxPriority: optional([1, 10]),
+  })
+  .map(({ type, maxLength, maxAge, maxPriority }) => ({
+    type,
+    ...(maxLength === undefined ? {} : { maxLength }),
+    ...(maxAge === undefined ? {} : { maxAge }),
+    ...(maxPriority === undefined || type !== 'classic' ? {} : { maxPriority }),
+  }));
+
+const streamQueue: fc.Arbitrary<EventSubscriptionSpec['queue']> = fc
+  .constantFrom('1h', '7d')
+  .map((maxAge) => ({ type: 'stream', maxAge }));
+
 export const spec: fc.Arbitrary<EventSubscriptionSpec> = fc
   .record({
     events,
@@ -41,9 +62,9 @@ export const spec: fc.Arbitrary<EventSubscriptionSpec> = fc
     max: fc.constantFrom('1s', '3s', '1m'),
     maxAge: fc.constantFrom('1d', '14d'),
     ordering: fc.constantFrom('None' as const, 'Strict' as const),
-    maxLength: fc.option(fc.constantFrom(10, 1_000), { nil: undefined }),
+    queue: fc.oneof({ weight: 3, arbitrary: emptiedQueue }, { weight: 1, arbitrary: streamQueue }),
   })
-  .map(({ events, attempts, initial, max, maxAge, ordering, maxLength }) => ({
+  .map(({ events, attempts, initial, max, maxAge, ordering, queue }) => ({
     ...plainSpec,
     events,
     delivery: {
@@ -52,7 +73,7 @@ export const spec: fc.Arbitrary<EventSubscriptionSpec> = fc
       retry: { attempts, backoff: { initial, max } },
       deadLetter: { maxAge },
     },
-    queue: { type: 'quorum', ...(maxLength === undefined ? {} : { maxLength }) },
+    queue,
   }));
 
 export const subscription: fc.Arbitrary<Subscription> = fc.record({
@@ -80,7 +101,7 @@ const queueNames = fc.constantFrom(
 export const foreignPolicy: fc.Arbitrary<Policy> = fc.record({
   name: fc.constantFrom('ha', 'limits', 'warren', 'warren.mine'),
   pattern: fc.constantFrom('.*', '^shop\\.', '^other'),
-  applyTo: fc.constantFrom('all', 'queues', 'classic_queues', 'exchanges'),
+  applyTo: fc.constantFrom('all', 'queues', 'classic_queues', 'streams', 'exchanges'),
   priority: fc.integer({ min: 0, max: 20 }),
   definition: fc.constant({ 'max-length': 7 }),
 });
@@ -96,7 +117,7 @@ export const ourPolicy: fc.Arbitrary<Policy> = fc
       {},
       {},
       { priority: 3 },
-      { definition: {} },
+      { definition: { 'max-length': 1 } },
       { pattern: '.*' },
       { applyTo: 'all' },
     ),
@@ -127,7 +148,7 @@ export function broker(of: Subscription): fc.Arbitrary<ModelBroker> {
       const queues: FoundQueue[] = [
         ...wanted.queues.filter(kept).map((queue) => ({
           ...queue,
-          type: 'quorum',
+          type: String(queue.arguments['x-queue-type']),
           messages: messages.next().value as number | undefined,
         })),
         { name: 'foreign', type: 'classic', durable: true, autoDelete: false, arguments: {}, messages: 5 },

@@ -12,6 +12,22 @@ export interface ModelBroker extends Found {
 
 export const emptyBroker: ModelBroker = { exchanges: [], queues: [], bindings: [], policies: [] };
 
+/** Arguments that RabbitMQ refuses for a queue of a type. */
+const NOT_KNOWN_TO: Record<string, readonly string[]> = {
+  quorum: ['x-max-priority', 'x-max-age'],
+  classic: ['x-dead-letter-strategy', 'x-delivery-limit', 'x-max-age'],
+  stream: [
+    'x-dead-letter-exchange',
+    'x-dead-letter-routing-key',
+    'x-dead-letter-strategy',
+    'x-overflow',
+    'x-max-length',
+    'x-max-priority',
+    'x-message-ttl',
+    'x-single-active-consumer',
+  ],
+};
+
 export function applyAll(broker: ModelBroker, steps: readonly Step[]): ModelBroker {
   return steps.reduce(apply, broker);
 }
@@ -43,7 +59,9 @@ export function apply(broker: ModelBroker, step: Step): ModelBroker {
           throw new Error(`406: queue ${queue.name}`);
         return broker;
       }
-      const type = queue.arguments['x-queue-type'] === 'quorum' ? 'quorum' : 'classic';
+      const { 'x-queue-type': type = 'classic' } = queue.arguments as { 'x-queue-type'?: string };
+      const refused = Object.keys(queue.arguments).find((key) => NOT_KNOWN_TO[type]?.includes(key));
+      if (refused !== undefined) throw new Error(`400: ${refused} of ${type} queue ${queue.name}`);
       return { ...broker, queues: [...broker.queues, { ...queue, type, messages: 0 }] };
     }
     case 'bind': {
@@ -66,6 +84,7 @@ export function apply(broker: ModelBroker, step: Step): ModelBroker {
         ),
       };
     case 'putPolicy':
+      if (Object.keys(step.policy.definition).length === 0) throw new Error('400: no policy provided');
       return {
         ...broker,
         policies: [...broker.policies.filter(({ name }) => name !== step.policy.name), step.policy],

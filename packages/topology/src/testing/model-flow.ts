@@ -1,15 +1,20 @@
-/** For tests: messages in a model broker, routed as RabbitMQ does. Queues are lists of ids. */
+/** For tests: messages in a model broker, routed as RabbitMQ does. Queues are lists of ids; a key has every KEYS-th of them. */
 import type { Binding } from '../objects.ts';
 import type { MigrationStep } from '../migration.ts';
+import { HASH_EXCHANGE } from '../partitions.ts';
 import type { PolicyStep } from '../steps.ts';
 import { apply } from './model-broker.ts';
 import type { ModelBroker } from './model-broker.ts';
+
+export const KEYS = 5;
 
 export class ModelFlow {
   broker: ModelBroker;
   readonly messages = new Map<string, number[]>();
   /** Deleted with their queue. */
   readonly lost: number[] = [];
+  /** Queues that somebody consumes. */
+  attended: readonly string[] = [];
 
   constructor(broker: ModelBroker) {
     this.broker = broker;
@@ -23,7 +28,7 @@ export class ModelFlow {
 
   /** The queues that it went into. */
   publish(exchange: string, routingKey: string, id: number): string[] {
-    const queues = [...this.#route(exchange, routingKey, new Set())];
+    const queues = [...this.#route(exchange, routingKey, id, new Set())];
     for (const queue of queues) this.in(queue).push(id);
     return queues;
   }
@@ -43,9 +48,17 @@ export class ModelFlow {
   make(step: MigrationStep | PolicyStep, { limit = Infinity, unacked = false } = {}): boolean {
     if (step.step === 'move') {
       const from = this.in(step.from);
+      if (step.attended !== 'move' && this.attended.includes(step.from))
+        return step.attended === 'skip' && from.length === 0;
       const moved = from.slice(0, limit);
-      if (!this.broker.queues.some(({ name }) => name === step.to)) throw new Error(`404: ${step.to}`);
-      this.in(step.to).push(...moved);
+      if (step.toKind === 'queue') {
+        if (!this.broker.queues.some(({ name }) => name === step.to)) throw new Error(`404: ${step.to}`);
+        this.in(step.to).push(...moved);
+      } else
+        for (const id of moved) {
+          const queues = this.publish(step.to, '', id);
+          if (queues.length !== 1) throw new Error(`routed to ${queues.join(' and ')}`);
+        }
       from.splice(0, unacked ? moved.length - 1 : moved.length);
       return from.length === 0;
     }
@@ -59,21 +72,23 @@ export class ModelFlow {
     return true;
   }
 
-  #route(exchange: string, routingKey: string, seen: Set<string>): Set<string> {
+  #route(exchange: string, routingKey: string, id: number, seen: Set<string>): Set<string> {
     const queues = new Set<string>();
     if (seen.has(exchange)) return queues;
     seen.add(exchange);
     const type = this.broker.exchanges.find(({ name }) => name === exchange);
     if (type === undefined) return queues;
-    const matches = this.broker.bindings.filter(
-      (binding) => binding.source === exchange && (type.type === 'fanout' || isMatch(binding, routingKey)),
-    );
+    const bound = this.broker.bindings.filter(({ source }) => source === exchange);
+    const matches =
+      type.type === HASH_EXCHANGE
+        ? bound.slice((id % KEYS) % bound.length).slice(0, 1)
+        : bound.filter((binding) => type.type === 'fanout' || isMatch(binding, routingKey));
     const alternate = type.arguments['alternate-exchange'];
     if (matches.length === 0 && typeof alternate === 'string')
-      return this.#route(alternate, routingKey, seen);
+      return this.#route(alternate, routingKey, id, seen);
     for (const { destination, destinationType } of matches) {
       if (destinationType === 'queue') queues.add(destination);
-      else for (const queue of this.#route(destination, routingKey, seen)) queues.add(queue);
+      else for (const queue of this.#route(destination, routingKey, id, seen)) queues.add(queue);
     }
     return queues;
   }

@@ -1,0 +1,3 @@
+module warren/environment/stand-ins
+
+go 1.26.0

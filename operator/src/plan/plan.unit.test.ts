@@ -1,0 +1,314 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { capabilitiesOf, difference, namesOf, policyPlan, wantedTopology } from '@warren/topology';
+import type { EventSubscriptionSpec, Found } from '@warren/topology';
+import { LiveInventory } from '../brokers/live-inventory.ts';
+import { FINALIZER } from '../resources.ts';
+import type { BrokerResource, SubscriptionResource } from '../resources.ts';
+import { plainSpec } from '../testing/plain-spec.ts';
+import { changesAnything, planOf } from './plan.ts';
+import type { BrokerReading, PlanInput } from './plan.ts';
+import { textOf } from './text.ts';
+
+const capabilities = capabilitiesOf('4.3.6');
+const nothing: Found = { exchanges: [], queues: [], bindings: [], policies: [] };
+
+function subscription(
+  spec: Partial<EventSubscriptionSpec> = {},
+  metadata: Partial<SubscriptionResource['metadata']> = {},
+): SubscriptionResource {
+  return { metadata: { name: 'loyalty', namespace: 'shop', ...metadata }, spec: { ...plainSpec, ...spec } };
+}
+
+/** As the operator leaves it: claimed, in sync, bound. */
+function inForce(resource: SubscriptionResource): SubscriptionResource {
+  const condition = {
+    type: 'TopologyInSync',
+    status: 'True',
+    reason: 'InSync',
+    message: '',
+    observedGeneration: 1,
+    lastTransitionTime: '',
+  } as const;
+  return {
+    ...resource,
+    metadata: { ...resource.metadata, generation: 1, finalizers: [FINALIZER] },
+    status: { conditions: [condition], retryMode: 'broker', binding: { name: 'loyalty-binding' } },
+  };
+}
+
+/** What the operator makes of these subscriptions on an empty broker. */
+function brokerOf(...resources: SubscriptionResource[]): Found {
+  const live = new LiveInventory(nothing);
+  for (const { metadata, spec } of resources) {
+    const wanted = wantedTopology({ namespace: 'shop', name: metadata.name, spec }, capabilities);
+    const { memberships, steps } = difference(wanted, live);
+    for (const step of [...policyPlan(memberships, live.policies), ...steps]) live.apply(step);
+  }
+  return {
+    exchanges: [...live.exchanges.values()],
+    queues: [...live.queues.values()].map((queue) => ({ ...queue, messages: 0 })),
+    bindings: [...live.bindings.values()].flat(),
+    policies: live.policies,
+  };
+}
+
+function holding(found: Found, queue: string, messages: number): Found {
+  return { ...found, queues: found.queues.map((one) => (one.name === queue ? { ...one, messages } : one)) };
+}
+
+function read(found: Found, resource?: BrokerResource): BrokerReading {
+  return { state: 'read', resource, version: '4.3.6', vhost: '/', capabilities, found };
+}
+
+function plan(found: Found, input: Partial<PlanInput>) {
+  return planOf({
+    subscriptions: [],
+    brokers: [],
+    publishers: [],
+    removed: [],
+    scales: true,
+    readings: new Map([['default', read(found)]]),
+    ...input,
+  });
+}
+
+const { queue } = namesOf('shop', 'loyalty');
+
+interface Drawn {
+  events: string[];
+  attempts: number;
+  maxLength: number | undefined;
+}
+
+test('a new subscription is everything that it makes, and what two share is named once', () => {
+  const second = subscription({}, { name: 'payment' });
+  const made = plan(nothing, { subscriptions: [{ resource: subscription() }, { resource: second }] });
+  expect(made.summary).toMatchObject({ create: 2, change: 0, delete: 0, conflicts: 0 });
+  const [first, other] = made.subscriptions;
+  expect(first?.objects).toContainEqual({
+    action: 'create',
+    kind: 'binding',
+    name: 'shop.loyalty',
+    detail: 'events by order.placed',
+  });
+  expect(first?.objects).toContainEqual({ action: 'create', kind: 'Secret', name: 'loyalty-binding' });
+  const exchanges = (of: typeof first) => of?.objects.filter(({ kind }) => kind === 'exchange');
+  expect(exchanges(first)).toHaveLength(2);
+  expect(exchanges(other)).toHaveLength(0);
+  expect(made.virtualHosts[0]?.policies).toHaveLength(2);
+});
+
+test('what is in force already is no change', () => {
+  const resource = inForce(subscription());
+  const made = plan(brokerOf(resource), { subscriptions: [{ resource, current: resource }] });
+  expect(changesAnything(made)).toBe(false);
+  expect(textOf(made, { colour: false, where: 'here' })).toMatch(/No changes: 1 unchanged\.\n$/);
+});
+
+test('what a takeover brings along is counted, partitions together', () => {
+  const delivery = { ...plainSpec.delivery, ordering: 'PerKey' as const, partitions: 2 };
+  const old = subscription({ delivery });
+  const metadata = { name: 'points', annotations: { 'warren.events/claim-from': 'shop/loyalty' } };
+  const found = holding(
+    holding(brokerOf(old), 'shop.loyalty.partition.00', 3),
+    'shop.loyalty.partition.01',
+    4,
+  );
+  const [made] = plan(found, {
+    subscriptions: [{ resource: subscription({ delivery }, metadata) }],
+  }).subscriptions;
+  expect(JSON.stringify(made)).toContain('takes over from shop/loyalty, with 7 messages');
+});
+
+test('a changed event is a new binding, a binding less, and no word of the rest', () => {
+  const current = inForce(subscription());
+  const resource = { ...current, spec: { ...plainSpec, events: ['OrderCompleted'] } };
+  const [made] = plan(brokerOf(current), { subscriptions: [{ resource, current }] }).subscriptions;
+  expect(made).toMatchObject({
+    action: 'change',
+    fields: [{ path: 'spec.events', from: ['OrderPlaced'], to: ['OrderCompleted'] }],
+    objects: [
+      { action: 'create', kind: 'binding', detail: 'events by order.completed' },
+      { action: 'delete', kind: 'binding', detail: 'events by order.placed' },
+    ],
+  });
+});
+
+test('a tunable is told with its old and its new value, on the broker and in the binding', () => {
+  const current = inForce(subscription());
+  const delivery = {
+    ...plainSpec.delivery,
+    prefetch: 7,
+    retry: { ...plainSpec.delivery.retry, attempts: 9 },
+  };
+  const resource = { ...current, spec: { ...plainSpec, delivery } };
+  const [made] = plan(brokerOf(current), { subscriptions: [{ resource, current }] }).subscriptions;
+  expect(made?.objects).toEqual([
+    { action: 'change', kind: 'settings', name: queue, detail: 'delivery-limit 25 → 29' },
+    { action: 'change', kind: 'Secret', name: 'loyalty-binding', detail: 'attempts 5 → 9, prefetch 50 → 7' },
+  ]);
+});
+
+test('an immutable change says how many messages it moves, and still names the new binding', () => {
+  const current = inForce(subscription());
+  const delivery = { ...plainSpec.delivery, ordering: 'Strict' as const };
+  const resource = {
+    ...current,
+    spec: { ...plainSpec, delivery, events: ['OrderPlaced', 'OrderCompleted'] },
+  };
+  const made = plan(holding(brokerOf(current), queue, 1_204), { subscriptions: [{ resource, current }] });
+  expect(made.subscriptions[0]?.migrations).toEqual([
+    {
+      queue,
+      changes: [{ property: 'x-single-active-consumer', from: 'none', to: 'true' }],
+      messages: 1_204,
+    },
+  ]);
+  expect(made.subscriptions[0]?.objects).toContainEqual({
+    action: 'create',
+    kind: 'binding',
+    name: queue,
+    detail: 'events by order.completed',
+  });
+  expect(textOf(made, { colour: false, where: '' })).toContain('1204 messages are moved');
+});
+
+test('an autoscaler comes, changes and goes with the spec, and a user of its own with the first binding', () => {
+  const scaling = { minReplicas: 1, maxReplicas: 10, drainWithin: '30s', engine: 'Auto' as const };
+  const autoscaler = (before: typeof scaling | undefined, after: typeof scaling | undefined) => {
+    const current = inForce(subscription(before === undefined ? {} : { scaling: before }));
+    const resource = { ...current, ...subscription(after === undefined ? {} : { scaling: after }) };
+    const [made] = plan(brokerOf(current), { subscriptions: [{ resource, current }] }).subscriptions;
+    return made?.objects.map(({ action, kind }) => `${action} ${kind}`);
+  };
+  expect(autoscaler(undefined, scaling)).toEqual(['create autoscaler']);
+  expect(autoscaler(scaling, { ...scaling, maxReplicas: 3 })).toEqual(['change autoscaler']);
+  expect(autoscaler(scaling, undefined)).toEqual(['delete autoscaler']);
+  expect(autoscaler(scaling, scaling)).toEqual([]);
+  const spec = {
+    secretRef: { namespace: 'x', name: 'y' },
+    consumerCredentials: { mode: 'PerSubscription' as const },
+  };
+  const readings = new Map([['default', read(nothing, { metadata: { name: 'default' }, spec })]]);
+  const [made] = plan(nothing, { subscriptions: [{ resource: subscription() }], readings }).subscriptions;
+  expect(made?.objects).toContainEqual(expect.objectContaining({ kind: 'user', name: 'shop.loyalty@…' }));
+});
+
+test('somebody else’s queue is a conflict that says how to take it over; a stream cannot be made anew', () => {
+  const foreign = { name: queue, type: 'quorum', durable: true, autoDelete: false, arguments: {} };
+  const found = { ...nothing, queues: [foreign] };
+  const refused = plan(found, { subscriptions: [{ resource: subscription() }] });
+  expect(refused.summary.conflicts).toBe(1);
+  expect(refused.subscriptions[0]?.conflicts[0]).toContain('warren.events/adopt=true');
+  const adopting = subscription({}, { annotations: { 'warren.events/adopt': 'true' } });
+  const adopted = plan(found, { subscriptions: [{ resource: adopting }] });
+  expect(adopted.summary.conflicts).toBe(0);
+  expect(adopted.subscriptions[0]?.notes[0]).toContain('takes over shop.loyalty');
+  const stream = { ...foreign, type: 'stream' };
+  const blocked = plan({ ...nothing, queues: [stream] }, { subscriptions: [{ resource: adopting }] });
+  expect(blocked.subscriptions[0]?.conflicts[0]).toContain('is of type stream');
+});
+
+test('a broker that is not there, or does not allow the namespace, is a conflict', () => {
+  const subscriptions = [{ resource: subscription() }];
+  const missing = planOf({
+    subscriptions,
+    publishers: [],
+    brokers: [],
+    removed: [],
+    scales: true,
+    readings: new Map(),
+  });
+  expect(missing.subscriptions[0]?.conflicts).toEqual(['there is no EventBroker named "default"']);
+  const spec = { secretRef: { namespace: 'x', name: 'y' }, allowedNamespaces: ['other'] };
+  const readings = new Map([['default', read(nothing, { metadata: { name: 'default' }, spec })]]);
+  const refused = planOf({ subscriptions, publishers: [], brokers: [], removed: [], scales: true, readings });
+  expect(refused.subscriptions[0]?.conflicts[0]).toContain('does not allow the namespace shop');
+});
+
+test('drift is told as such, and left where the policy is to report it', () => {
+  const repaired = inForce(subscription());
+  const found = { ...brokerOf(repaired), bindings: [] };
+  const [made] = plan(found, { subscriptions: [{ resource: repaired, current: repaired }] }).subscriptions;
+  expect(made?.notes).toContainEqual(expect.stringContaining('somebody changed this on the broker'));
+  const left = inForce(subscription({ driftPolicy: 'Report' }));
+  const reported = plan(found, { subscriptions: [{ resource: left, current: left }] });
+  expect(changesAnything(reported)).toBe(false);
+  expect(reported.subscriptions[0]?.notes).toContainEqual(expect.stringContaining('driftPolicy is Report'));
+});
+
+test.each(['warren.events/paused', 'warren.events/unmanaged'])(
+  '%s: nothing is done to the broker',
+  (name) => {
+    const resource = subscription({}, { annotations: { [name]: 'true' } });
+    const [made] = plan(nothing, { subscriptions: [{ resource }] }).subscriptions;
+    expect(made?.objects).toEqual([]);
+    expect(made?.notes[0]).toContain(name);
+  },
+);
+
+test('a removed subscription goes as its deletionPolicy says, messages counted', () => {
+  const goes = (deletionPolicy: 'Retain' | 'Delete' | 'DeleteWhenEmpty') => {
+    const resource = inForce(subscription({ deletionPolicy }));
+    return plan(holding(brokerOf(resource), queue, 3), { removed: [resource] }).subscriptions[0];
+  };
+  expect(goes('Delete')?.objects).toContainEqual({ action: 'delete', kind: 'queue', name: queue });
+  expect(goes('Delete')?.notes).toEqual([
+    'deletionPolicy is Delete: messages are lost: shop.loyalty holds 3 messages',
+  ]);
+  expect(goes('DeleteWhenEmpty')?.notes[0]).toContain('waits until no message is left');
+  expect(goes('Retain')?.objects).toEqual([]);
+  expect(goes('Retain')?.notes[0]).toContain('its queues are left');
+});
+
+test('names and values from elsewhere cannot paint on the terminal', () => {
+  const spec = { events: ['\u001b[2Jgone\u202e'] };
+  const current = inForce(subscription());
+  const resource = { ...current, spec: { ...current.spec, ...spec } };
+  const text = textOf(plan(brokerOf(current), { subscriptions: [{ resource, current }] }), {
+    colour: false,
+    where: 'a\u009bb',
+  });
+  // eslint-disable-next-line no-control-regex
+  expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+  expect(text).toContain('\\u{1b}[2Jgone\\u{202e}');
+});
+
+test('after what a plan says was done, there is nothing left to plan', () => {
+  const specs = fc.record({
+    events: fc.uniqueArray(fc.constantFrom('OrderPlaced', 'OrderCompleted', 'payment.*', '#'), {
+      minLength: 1,
+    }),
+    attempts: fc.integer({ min: 1, max: 6 }),
+    maxLength: fc.option(fc.constantFrom(10, 1_000), { nil: undefined }),
+  });
+  const resourceOf = (name: string, { events, attempts, maxLength }: Drawn) =>
+    subscription(
+      {
+        events,
+        delivery: { ...plainSpec.delivery, retry: { ...plainSpec.delivery.retry, attempts } },
+        queue: { ...plainSpec.queue, ...(maxLength === undefined ? {} : { maxLength }) },
+      },
+      { name },
+    );
+  fc.assert(
+    fc.property(fc.tuple(specs, specs), fc.tuple(specs, specs), (before, after) => {
+      const names = ['loyalty', 'payment'];
+      const old = before.map((spec, index) => inForce(resourceOf(names[index] ?? '', spec)));
+      const found = brokerOf(...old);
+      const now = after.map((spec, index) => ({ ...old[index], ...resourceOf(names[index] ?? '', spec) }));
+      const first = plan(found, {
+        subscriptions: now.map((resource, index) => ({ resource, current: old[index] })),
+      });
+      const same = brokerOf(...now);
+      const again = plan(same, {
+        subscriptions: now.map((one) => ({ resource: inForce(one), current: inForce(one) })),
+      });
+      expect(changesAnything(again)).toBe(false);
+      const isChanged = JSON.stringify(before) !== JSON.stringify(after);
+      // Two orders of the same events are one topology, but not one spec.
+      expect(changesAnything(first)).toBe(isChanged);
+    }),
+  );
+});

@@ -1,0 +1,415 @@
+/** What an apply, or a deletion, of one EventSubscription would do. Pure. */
+import {
+  foundDeliveries,
+  layoutChange,
+  bindingEntries,
+  describeHolding,
+  difference,
+  effectivePolicy,
+  exchangesOf,
+  foreignQueues,
+  messagesOf,
+  migrationOf,
+  namesOf,
+  queueChanges,
+  removal,
+  retryModeOf,
+  wantedTopology,
+} from '@warren/topology';
+import type {
+  BrokerCapabilities,
+  Inventory,
+  Membership,
+  ObjectStep,
+  QueueChange,
+  WantedTopology,
+} from '@warren/topology';
+import {
+  allows,
+  describeNotAllowed,
+  CLAIM_ANNOTATION,
+  PAUSED_ANNOTATION,
+  RELEASE_ANNOTATION,
+  UNMANAGED_ANNOTATION,
+} from '../resources.ts';
+import type { BrokerResource, SubscriptionResource } from '../resources.ts';
+import {
+  describeTaken,
+  isClaimed,
+  isDeleting,
+  mayAdopt,
+  namespaceOf,
+  subscriptionOf,
+} from '../subscriptions/claims.ts';
+import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
+import { bindingNameOf } from '../users/handout.ts';
+import { limitsOf } from '../scaling/demand.ts';
+import { scalingNameOf } from '../scaling/engines.ts';
+import { wasInSync } from '../subscriptions/status.ts';
+import { fieldChanges, isSameJson } from './fields.ts';
+import type { FieldChange } from './fields.ts';
+
+/** An object on the broker, or in Kubernetes, that would be made, changed or deleted. */
+export interface ObjectChange {
+  action: 'create' | 'change' | 'delete';
+  kind: 'exchange' | 'queue' | 'binding' | 'settings' | 'user' | 'Secret' | 'autoscaler';
+  /** Of the exchange, the queue, the Secret …; for a binding, of the queue; for a user, how its name begins. */
+  name: string;
+  /** A binding's exchange and routing key; which settings change and how; which keys of the Secret; between which limits it scales. */
+  detail?: string;
+}
+
+export interface MigrationPlan {
+  queue: string;
+  changes: QueueChange[];
+  /** How many messages would be moved. Undefined where the broker does not tell. */
+  messages?: number;
+}
+
+export interface SubscriptionPlan {
+  namespace: string;
+  name: string;
+  broker: string;
+  action: 'create' | 'change' | 'delete' | 'none';
+  /** Of the resource itself. */
+  fields: FieldChange[];
+  /** In the operator's order. */
+  objects: ObjectChange[];
+  /** Queues that would be made anew under their name. */
+  migrations: MigrationPlan[];
+  /** Why it would not become Ready, in sentences: nothing would be touched. */
+  conflicts: string[];
+  /** What else is worth knowing, in sentences. */
+  notes: string[];
+}
+
+/** The state of a virtual host, changed by what was planned before. */
+export type BrokerView =
+  | {
+      state: 'read';
+      resource: BrokerResource | undefined;
+      capabilities: BrokerCapabilities;
+      found: Inventory;
+    }
+  | { state: 'missing' };
+
+export interface Outcome {
+  plan: SubscriptionPlan;
+  /** What would be done to the broker's objects and to queues' settings. */
+  steps: ObjectStep[];
+  memberships: Membership[];
+}
+
+interface SubscriptionInput {
+  resource: SubscriptionResource;
+  current?: SubscriptionResource | undefined;
+  /** Worth knowing of how that was found out. */
+  note?: string | undefined;
+  /** There is a cluster, in which the operator scales consumers. */
+  scales: boolean;
+  broker: BrokerView;
+}
+
+export function planSubscription(input: SubscriptionInput): Outcome {
+  const { resource, current, note, scales, broker } = input;
+  const fields = [
+    ...fieldChanges(annotationsOf(current), annotationsOf(resource), 'metadata.annotations'),
+    ...fieldChanges(current?.spec, resource.spec, 'spec'),
+  ];
+  const base = planFor(resource, fields);
+  const conclude = (part: Partial<SubscriptionPlan>, outcome: Partial<Outcome> = {}): Outcome => {
+    const plan = { ...base, ...part };
+    if (note !== undefined) plan.notes = [...plan.notes, note];
+    const changes = fields.length + plan.objects.length + plan.migrations.length > 0;
+    plan.action = current === undefined ? 'create' : changes ? 'change' : 'none';
+    return { plan, steps: [], memberships: [], ...outcome };
+  };
+  const held = heldBack(resource, current);
+  if (held !== undefined) return conclude({ notes: [held] });
+  if (broker.state === 'missing')
+    return conclude({ conflicts: [`there is no EventBroker named "${base.broker}"`] });
+  if (broker.resource !== undefined && !allows(broker.resource, base.namespace))
+    return conclude({
+      conflicts: [describeNotAllowed(base.broker, base.namespace)],
+    });
+  const { capabilities, found } = broker;
+  const wanted = wantedTopology(subscriptionOf(resource), capabilities);
+  const notes = takeoverNotes(resource, found);
+  if (current === undefined || !isClaimed(current)) {
+    const taken = foreignQueues(wanted, found);
+    if (taken.length > 0 && !mayAdopt(resource)) return conclude({ conflicts: [describeTaken(taken)] });
+    if (taken.length > 0) notes.push(`takes over ${taken.join(', ')}, which Warren did not make`);
+  }
+  const migrations = migrationsTo(wanted, found);
+  const { conflicts, memberships, steps, overridden, later } = difference(wanted, remade(wanted, found));
+  if (conflicts.length > 0) return conclude({ conflicts });
+  notes.push(...overridden, ...later);
+  const migration = migrationOf(wanted, found, { capabilities, settled: () => false });
+  if (migrations.length > 0 && migration === undefined)
+    return conclude({ conflicts: difference(wanted, found).blocked, notes });
+  if (migrations.length === 0 && migration !== undefined)
+    notes.push(`queue ${migration.queue} is being made anew now: phase ${migration.phase}`);
+  const beside = [
+    ...userChange(resource, current, broker.resource),
+    ...bindingChange(resource, current, capabilities),
+    ...(scales ? scalingChange(resource, current) : []),
+  ];
+  const objects = [
+    ...memberships.map((membership) => settingsChange(membership, found)),
+    ...steps.map(objectChange),
+  ];
+  if (objects.length + migrations.length > 0 && isDrift(resource, current, capabilities)) {
+    if (resource.spec.driftPolicy === 'Report')
+      return conclude({ notes: [...notes, 'differs on the broker and is left: driftPolicy is Report'] });
+    notes.push('somebody changed this on the broker: the operator repairs it, with or without an apply');
+  }
+  return conclude({ objects: [...objects, ...beside], migrations, notes }, { steps, memberships });
+}
+
+/** Its deletion, as its deletionPolicy says. */
+export function planDeletion({
+  resource,
+  scales,
+  broker,
+}: Pick<SubscriptionInput, 'resource' | 'scales' | 'broker'>): Outcome {
+  const base: SubscriptionPlan = { ...planFor(resource, []), action: 'delete' };
+  const nothing: Outcome = { plan: base, steps: [], memberships: [] };
+  const { deletionPolicy } = resource.spec;
+  if (!isClaimed(resource)) return nothing;
+  if (isUnmanaged(resource)) return nothing;
+  if (broker.state === 'missing')
+    return { ...nothing, plan: { ...base, notes: ['its EventBroker is not there: its queues are left'] } };
+  const { found, capabilities } = broker;
+  const { steps, memberships } = removal({
+    namespace: base.namespace,
+    name: base.name,
+    deletionPolicy: 'Delete',
+    found,
+    eventsExchange: exchangesOf(capabilities).events,
+    settled: true,
+  });
+  const holding = steps.flatMap((step) => {
+    const messages = step.step === 'deleteQueue' ? found.queues.get(step.queue)?.messages : undefined;
+    return step.step === 'deleteQueue' && messages !== undefined && messages > 0
+      ? [describeHolding({ queue: step.queue, messages })]
+      : [];
+  });
+  const held = holding.length === 0 ? '' : `: ${holding.join('; ')}`;
+  if (deletionPolicy === 'Retain')
+    return { ...nothing, plan: { ...base, notes: [`deletionPolicy is Retain: its queues are left${held}`] } };
+  const notes =
+    holding.length === 0
+      ? []
+      : deletionPolicy === 'Delete'
+        ? [`deletionPolicy is Delete: messages are lost${held}`]
+        : [`deletionPolicy is DeleteWhenEmpty: waits until no message is left${held}`];
+  const beside: ObjectChange[] = [
+    { action: 'delete', kind: 'Secret', name: bindingNameOf(resource) },
+    ...(scales && resource.spec.scaling !== undefined
+      ? ([{ action: 'delete', kind: 'autoscaler', name: scalingNameOf(resource) }] as const)
+      : []),
+  ];
+  return { plan: { ...base, objects: [...steps.map(objectChange), ...beside], notes }, steps, memberships };
+}
+
+function planFor(resource: SubscriptionResource, fields: FieldChange[]): SubscriptionPlan {
+  return {
+    namespace: namespaceOf(resource),
+    name: resource.metadata.name,
+    broker: resource.spec.brokerRef.name,
+    action: 'none',
+    fields,
+    objects: [],
+    migrations: [],
+    conflicts: [],
+    notes: [],
+  };
+}
+
+/** Why the operator would not act on it. */
+function heldBack(
+  resource: SubscriptionResource,
+  current: SubscriptionResource | undefined,
+): string | undefined {
+  if (current !== undefined && isDeleting(current))
+    return 'is being deleted: an apply does not bring it back';
+  if (isUnmanaged(resource))
+    return `is annotated ${UNMANAGED_ANNOTATION}: the operator leaves the broker alone`;
+  if (isPaused(resource))
+    return `is annotated ${PAUSED_ANNOTATION}: the operator does nothing until it is not`;
+  const to = current?.status?.releasedTo;
+  if (to !== undefined && resource.metadata.annotations?.[RELEASE_ANNOTATION] === to)
+    return `is released to ${to}, which takes its messages over: nothing is made for it`;
+  return undefined;
+}
+
+/** What comes along from another subscription. */
+function takeoverNotes({ metadata, status }: SubscriptionResource, found: Inventory): string[] {
+  const from = metadata.annotations?.[CLAIM_ANNOTATION];
+  if (from === undefined || status?.claimedFrom === from) return [];
+  const messages = messagesOf({ queue: from.replace('/', '.') }, found);
+  const what =
+    messages === undefined ? 'its messages' : `${messages} ${messages === 1 ? 'message' : 'messages'}`;
+  return [
+    `takes over from ${from}, with ${what}, as soon as that one is annotated ${RELEASE_ANNOTATION} too`,
+  ];
+}
+
+/** Only Warren's own: others' say nothing to the operator, and are written by whoever applies. */
+function annotationsOf(resource: SubscriptionResource | undefined): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(resource?.metadata.annotations ?? {}).filter(([name]) =>
+      name.startsWith('warren.events/'),
+    ),
+  );
+}
+
+/** The spec is in force already, and the broker was as it says: what differs now, somebody else changed. */
+function isDrift(
+  resource: SubscriptionResource,
+  current: SubscriptionResource | undefined,
+  capabilities: BrokerCapabilities,
+): boolean {
+  return (
+    current !== undefined &&
+    isSameJson(current.spec, resource.spec) &&
+    wasInSync(current) &&
+    current.status?.retryMode === retryModeOf(resource.spec, capabilities)
+  );
+}
+
+function migrationsTo(wanted: WantedTopology, found: Inventory): MigrationPlan[] {
+  const { queues, names } = wanted;
+  const change = layoutChange(wanted, found);
+  if (change !== undefined) {
+    const counts = foundDeliveries(names, found).map(({ messages }) => messages);
+    const messages = counts.includes(undefined)
+      ? {}
+      : { messages: counts.reduce<number>((sum, count = 0) => sum + count, 0) };
+    return [{ queue: names.queue, changes: [change], ...messages }];
+  }
+  return queues.flatMap((queue) => {
+    const there = found.queues.get(queue.name);
+    const changes = there === undefined ? [] : queueChanges(queue, there);
+    if (there === undefined || changes.length === 0) return [];
+    const { messages } = there;
+    return [{ queue: queue.name, changes, ...(messages === undefined ? {} : { messages }) }];
+  });
+}
+
+/** What is found, as if every queue that is there had been made anew already: what else would differ then. */
+function remade(wanted: WantedTopology, found: Inventory): Inventory {
+  const { queues, names } = wanted;
+  const after = new Map(found.queues);
+  const exchanges = new Map(found.exchanges);
+  const partitions = new Map(found.partitions);
+  if (layoutChange(wanted, found) !== undefined) {
+    for (const { name } of foundDeliveries(names, found)) after.delete(name);
+    exchanges.delete(names.keys);
+    partitions.delete(names.queue);
+  }
+  for (const queue of queues) {
+    const there = after.get(queue.name);
+    if (there === undefined) continue;
+    const type = queue.arguments['x-queue-type'];
+    after.set(queue.name, { ...there, ...queue, type: typeof type === 'string' ? type : there.type });
+  }
+  const { bindings, exchangeBindings, waitQueues, policies, operatorPolicies, policyIndex } = found;
+  return {
+    ...{ exchanges, queues: after, bindings, exchangeBindings, waitQueues, partitions },
+    ...{ policies, operatorPolicies, policyIndex },
+  };
+}
+
+/** Which of the consumer's settings change. Of the uri nothing is said, not even that. */
+function bindingChange(
+  resource: SubscriptionResource,
+  current: SubscriptionResource | undefined,
+  capabilities: BrokerCapabilities,
+): ObjectChange[] {
+  const secret = { kind: 'Secret', name: bindingNameOf(resource) } as const;
+  if (current?.status?.binding === undefined) return [{ action: 'create', ...secret }];
+  const before = bindingEntries(subscriptionOf(current), capabilities, '');
+  const after = bindingEntries(subscriptionOf(resource), capabilities, '');
+  const changes = fieldChanges(before, after, '').map(({ path, from, to }) =>
+    described(path.slice(1), from, to),
+  );
+  return changes.length === 0 ? [] : [{ action: 'change', ...secret, detail: changes.join(', ') }];
+}
+
+/** With its first binding. A change of the EventBroker's mode is told there. */
+function userChange(
+  resource: SubscriptionResource,
+  current: SubscriptionResource | undefined,
+  broker: BrokerResource | undefined,
+): ObjectChange[] {
+  const isNew = current?.status?.binding === undefined;
+  if (!isNew || broker?.spec.consumerCredentials?.mode !== 'PerSubscription') return [];
+  const { queue } = namesOf(namespaceOf(resource), resource.metadata.name);
+  return [{ action: 'create', kind: 'user', name: `${queue}@…`, detail: `reads ${queue} only` }];
+}
+
+/** By which engine, the cluster decides where the spec leaves it to it. */
+function scalingChange(
+  resource: SubscriptionResource,
+  current: SubscriptionResource | undefined,
+): ObjectChange[] {
+  const object = { kind: 'autoscaler', name: scalingNameOf(resource) } as const;
+  const [before, after] = [current, resource].map((one) => {
+    const limits = one === undefined ? undefined : limitsOf(one.spec);
+    if (one === undefined || limits === undefined) return undefined;
+    const { consumer, scaling } = one.spec;
+    const drains = `a backlog drains in ${limits.drainWithinSeconds} s`;
+    return `${consumer?.name ?? 'its consumer'} from ${limits.min} to ${limits.max} replicas, ${drains}, engine ${scaling?.engine ?? 'Auto'}`;
+  });
+  if (after === before) return [];
+  if (after === undefined) return [{ action: 'delete', ...object }];
+  return [{ action: before === undefined ? 'create' : 'change', ...object, detail: after }];
+}
+
+function settingsChange({ queue, settings }: Membership, found: Inventory): ObjectChange {
+  const before = found.queues.has(queue) ? effectivePolicy(found.policyIndex, queue)?.definition : undefined;
+  const changes = fieldChanges(before ?? {}, settings ?? {}, '').map(({ path, from, to }) =>
+    described(path.slice(1), from, to),
+  );
+  return {
+    action: before === undefined ? 'create' : 'change',
+    kind: 'settings',
+    name: queue,
+    detail: changes.length === 0 ? 'in a policy of their own' : changes.join(', '),
+  };
+}
+
+function described(name: string, from: unknown, to: unknown): string {
+  const shown = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
+  if (from === undefined) return `${name} ${shown(to)}`;
+  return `${name} ${shown(from)} → ${to === undefined ? 'none' : shown(to)}`;
+}
+
+function objectChange(step: ObjectStep): ObjectChange {
+  switch (step.step) {
+    case 'declareExchange':
+      return { action: 'create', kind: 'exchange', name: step.exchange.name };
+    case 'deleteExchange':
+      return { action: 'delete', kind: 'exchange', name: step.exchange };
+    case 'declareQueue':
+      return { action: 'create', kind: 'queue', name: step.queue.name };
+    case 'deleteQueue':
+      return {
+        action: 'delete',
+        kind: 'queue',
+        name: step.queue,
+        ...(step.onlyIfEmpty ? { detail: 'when it is empty' } : {}),
+      };
+    case 'bind':
+    case 'unbind': {
+      const { destination, source, routingKey } = step.binding;
+      return {
+        action: step.step === 'bind' ? 'create' : 'delete',
+        kind: 'binding',
+        name: destination,
+        detail: `${source} by ${routingKey}`,
+      };
+    }
+  }
+}

@@ -1,0 +1,32 @@
+/** What an EventBroker says of its consumers' credentials. Pure. */
+import { conditionOf } from '../conditions.ts';
+import type { Said } from '../conditions.ts';
+import { notAdministrator } from '../errors.ts';
+import type { Condition } from '../resources.ts';
+import type { StoryEvent } from '../source.ts';
+import type { ConsumerUsers } from './consumer-users.ts';
+
+const TYPE = 'ConsumerCredentials';
+
+/** None where consumers share the broker's user. */
+export function credentialsConditions(
+  users: Pick<ConsumerUsers, 'isPerSubscription' | 'isForbidden' | 'broker'>,
+): Said[] {
+  if (!users.isPerSubscription) return [];
+  if (users.isForbidden)
+    return [
+      { type: TYPE, status: 'False', reason: 'NotAdministrator', message: notAdministrator(users.broker) },
+    ];
+  const message = 'every EventSubscription has a user of its own, which reads its own queues only';
+  return [{ type: TYPE, status: 'True', reason: 'PerSubscription', message }];
+}
+
+/** Told once for all its subscriptions. */
+export function credentialsStory(
+  before: readonly Condition[] | undefined,
+  after: readonly Condition[] | undefined,
+): StoryEvent | undefined {
+  const now = conditionOf(after, TYPE);
+  if (now?.status !== 'False' || conditionOf(before, TYPE)?.status === 'False') return undefined;
+  return { type: 'Warning', reason: now.reason, action: 'Authorize', message: now.message };
+}

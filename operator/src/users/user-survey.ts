@@ -1,0 +1,63 @@
+/**
+ * The comparison of all users of ours with what the bindings name, every few seconds, upon one reading: who is to be put right or
+ * rotated is reconciled, and users that nobody needs any more go.
+ */
+import type { BrokerConnection } from '../brokers/connection.ts';
+import { publisherOf } from '../publishers/rights.ts';
+import { isNameTaken } from '../publishers/standing.ts';
+import type { ResourceSource } from '../source.ts';
+import { isDeleting, keyOfSubscription } from '../subscriptions/claims.ts';
+import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
+import { bindingNameOf, consumerOf, inForce, isDue } from './handout.ts';
+import type { UserOwner } from './handout.ts';
+
+/** By their keys. */
+export interface WorthReconciling {
+  subscriptions: string[];
+  publishers: string[];
+}
+
+/**
+ * Who is worth a reconcile.
+ *
+ * @param afterMs how long a user must not have been needed until it goes
+ */
+export async function surveyUsers(
+  source: Pick<ResourceSource, 'subscriptions' | 'publishers' | 'readBinding' | 'namespace'>,
+  connection: BrokerConnection,
+  afterMs: number,
+): Promise<WorthReconciling> {
+  const { users } = connection;
+  const worth: WorthReconciling = { subscriptions: [], publishers: [] };
+  if (!users.isKnown || !(users.isPerSubscription || users.hasAny)) return worth;
+  const named = new Set<string>();
+  /** Notes who is named, and tells whether something about it is not as it should be. */
+  const isOff = async ({ resource, of, rights }: UserOwner): Promise<boolean> => {
+    const binding = await source.readBinding(resource, bindingNameOf(resource));
+    const credentials = inForce(binding, of);
+    if (credentials !== undefined) named.add(credentials.user);
+    // What is being deleted looks after itself.
+    if (!users.isPerSubscription || isDeleting(resource)) return false;
+    if (isPaused(resource) || isUnmanaged(resource)) return false;
+    return (
+      credentials === undefined ||
+      users.troubleWith(credentials, rights) !== undefined ||
+      isDue(resource, binding, credentials, users.policy)
+    );
+  };
+  for (const resource of source.subscriptions.list()) {
+    if (resource.spec.brokerRef.name !== connection.name) continue;
+    const off = await isOff(consumerOf(resource, connection));
+    // What has no binding yet is not that far.
+    if (off && resource.status?.binding !== undefined) worth.subscriptions.push(keyOfSubscription(resource));
+  }
+  for (const resource of source.publishers.list()) {
+    if (resource.spec.brokerRef.name !== connection.name) continue;
+    const off = await isOff(publisherOf(resource, connection));
+    if (off && !isNameTaken(resource, source)) worth.publishers.push(keyOfSubscription(resource));
+  }
+  // Of other namespaces another operator knows.
+  const isOthers = (namespace: string) => source.namespace !== undefined && source.namespace !== namespace;
+  await users.retire((user, { namespace }) => named.has(user) || isOthers(namespace), afterMs);
+  return worth;
+}

@@ -1,0 +1,313 @@
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
+import type { TestBroker } from '@warren/environment/testing';
+import { connectBroker, createManagementClient } from '@warren/rabbitmq';
+import { brokerType } from '../kubernetes/kubernetes-source.ts';
+import type { BrokerResource } from '../resources.ts';
+import { folderWorld, isReady, startFolderOperator } from '../testing/folder-operator.ts';
+import type { FolderWorld, RunningOperator } from '../testing/folder-operator.ts';
+import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-world.ts';
+import { recordCallsUntilDeath } from '../testing/recording-client.ts';
+import { virtualHost } from '../testing/virtual-host.ts';
+import { readUserName } from './user.ts';
+
+const PER_SUBSCRIPTION = { consumerCredentials: { mode: 'PerSubscription' } };
+const events = ['OrderPlaced'];
+
+interface Access {
+  uri: string;
+  user: string;
+}
+
+async function accessOf({ state }: Pick<FolderWorld, 'state'>, name: string): Promise<Access> {
+  const uri = await readFile(join(state, 'bindings', 'shop', name, 'uri'), 'utf8');
+  return { uri, user: decodeURIComponent(new URL(uri).username) };
+}
+
+/** The users that Warren made for a virtual host. */
+async function usersOf({ managementUrl, vhost }: TestBroker): Promise<string[]> {
+  await using api = createManagementClient({ url: managementUrl, vhost });
+  const users = await api.users();
+  return users.map(({ name }) => name).filter((name) => readUserName(name)?.vhost === vhost);
+}
+
+/** Whether somebody with these credentials is let in. */
+async function isLetIn(uri: string): Promise<boolean> {
+  await using connection = connectBroker({ url: uri, name: 'users-test' });
+  const refused = new Promise<void>((resolve) => {
+    connection.subscribe(({ state }) => {
+      if (state === 'disconnected') resolve();
+    });
+  });
+  await Promise.race([connection.opened().catch(() => undefined), refused]);
+  return connection.isOpen;
+}
+
+/** What the broker answers to one call on a channel of its own: `ok`, or the refusal. */
+async function answers(
+  uri: string,
+  call: (channel: Awaited<ReturnType<typeof openChannel>>['channel']) => Promise<unknown>,
+): Promise<string> {
+  const { channel, end } = await openChannel(uri);
+  try {
+    await call(channel);
+    return 'ok';
+  } catch (error) {
+    return String(error).includes('ACCESS_REFUSED') || String(error).includes('closed')
+      ? 'refused'
+      : String(error);
+  } finally {
+    await end();
+  }
+}
+
+async function openChannel(uri: string) {
+  const connection = connectBroker({ url: uri, name: 'users-test' });
+  const channel = await (await connection.opened()).createConfirmChannel();
+  channel.on('error', () => undefined);
+  return { channel, end: () => connection.close() };
+}
+
+async function ready(operator: RunningOperator, ...names: string[]): Promise<void> {
+  await eventually(() => names.every((name) => isReady(operator, name)));
+}
+
+test('the loyalty service cannot read payment’s queue, nor change what is on the broker; it can do its work', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await world.broker(PER_SUBSCRIPTION);
+  await world.subscribe('loyalty', { events });
+  await world.subscribe('payment', { events });
+  await using operator = await startFolderOperator(world);
+  await ready(operator, 'loyalty', 'payment');
+  expect(operator.brokerCondition('ConsumerCredentials')).toMatchObject({ status: 'True' });
+  const { uri, user } = await accessOf(world, 'loyalty');
+  expect(user).toMatch(/^shop\.loyalty@/);
+  const publish = (exchange: string, key: string) =>
+    answers(uri, async (channel) => {
+      channel.publish(exchange, key, Buffer.from('x'));
+      await channel.waitForConfirms();
+    });
+  expect(await answers(uri, (channel) => channel.consume('shop.loyalty', () => undefined))).toBe('ok');
+  expect(await publish('events', 'order.placed')).toBe('ok');
+  expect(await publish('failed_events', 'shop.loyalty')).toBe('ok');
+  expect(await answers(uri, (channel) => channel.consume('shop.payment', () => undefined))).toBe('refused');
+  expect(await answers(uri, (channel) => channel.get('shop.payment'))).toBe('refused');
+  expect(await answers(uri, (channel) => channel.purgeQueue('shop.payment'))).toBe('refused');
+  expect(await publish('', 'shop.payment')).toBe('refused');
+  expect(await answers(uri, (channel) => channel.deleteQueue('shop.loyalty'))).toBe('refused');
+  expect(await answers(uri, (channel) => channel.bindQueue('shop.loyalty', 'events', '#'))).toBe('refused');
+  expect(await answers(uri, (channel) => channel.assertQueue('mine'))).toBe('refused');
+
+  const password = decodeURIComponent(new URL(uri).password);
+  const said = JSON.stringify([operator.resource('loyalty'), operator.told, operator.source.brokers.list()]);
+  expect(said).not.toContain(password);
+});
+
+test('nothing is written while nothing differs; what somebody changed by hand is put right, with the same password', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await using host = virtualHost(broker);
+  await world.broker(PER_SUBSCRIPTION);
+  await world.subscribe('loyalty', { events });
+  await using operator = await startFolderOperator(world);
+  await ready(operator, 'loyalty');
+  const { uri, user } = await accessOf(world, 'loyalty');
+  operator.calls.reset();
+  await eventually(() => operator.calls.made.filter((name) => name === 'users').length >= 3);
+  expect(operator.calls.writes).toBe(0);
+
+  await host.api.putPermission(user, { configure: '.*', write: '.*', read: '.*' });
+  const permission = async () => (await host.api.permissions()).find((one) => one.user === user);
+  await eventually(async () => (await permission())?.configure === '^$');
+  await host.api.putUser({ name: user, passwordHash: '', tags: ['administrator'] });
+  await eventually(async () => {
+    const found = (await host.api.users()).find(({ name }) => name === user);
+    return found?.tags.join() === 'warren' && found.passwordHash !== '';
+  });
+  await host.api.deleteUser(user);
+  await eventually(async () => (await usersOf(broker)).includes(user) && (await permission()) !== undefined);
+  expect((await accessOf(world, 'loyalty')).uri).toBe(uri);
+  expect(await isLetIn(uri)).toBe(true);
+});
+
+test('a rotation is another user; the old one goes when nobody is connected as it', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await world.broker(PER_SUBSCRIPTION);
+  await world.subscribe('loyalty', { events });
+  await using operator = await startFolderOperator(world, { tidyAfterMs: 200 });
+  await ready(operator, 'loyalty');
+  const before = await accessOf(world, 'loyalty');
+  {
+    await using connection = connectBroker({ url: before.uri, name: 'an old consumer' });
+    await connection.opened();
+    await world.subscribe('loyalty', { events }, { annotations: { 'warren.events/rotate': '2026-01' } });
+    await eventually(async () => (await accessOf(world, 'loyalty')).user !== before.user);
+    expect(await isLetIn((await accessOf(world, 'loyalty')).uri)).toBe(true);
+    operator.calls.reset();
+    await eventually(() => operator.calls.made.filter((name) => name === 'connectionsOf').length >= 2);
+    expect(await usersOf(broker)).toContain(before.user);
+    expect(connection.isOpen).toBe(true);
+  }
+  await eventually(async () => !(await usersOf(broker)).includes(before.user));
+  const after = await accessOf(world, 'loyalty');
+  expect(await usersOf(broker)).toEqual([after.user]);
+
+  // A binding that is gone took the only copy of the password along.
+  await rm(join(world.state, 'bindings', 'shop', 'loyalty'), { recursive: true });
+  await eventually(async () => (await accessOf(world, 'loyalty').catch(() => after)).user !== after.user);
+  await eventually(async () => (await usersOf(broker)).length === 1);
+});
+
+test('killed after any write of a rotation, what the binding says lets in, and nothing is left behind', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await world.broker(PER_SUBSCRIPTION);
+  await world.subscribe('loyalty', { events });
+  {
+    await using operator = await startFolderOperator(world);
+    await ready(operator, 'loyalty');
+  }
+  for (let writes = 0; ; writes += 1) {
+    await world.subscribe('loyalty', { events }, { annotations: { 'warren.events/rotate': `r${writes}` } });
+    const calls = recordCallsUntilDeath(writes);
+    {
+      await using dying = await startFolderOperator(world, { calls, tidyAfterMs: 0 });
+      await eventually(
+        async () =>
+          calls.died || ((await rotationOf(world)) === `r${writes}` && (await usersOf(broker)).length === 1),
+      );
+      expect(await isLetIn((await accessOf(world, 'loyalty')).uri)).toBe(true);
+      await dying.stop();
+    }
+    if (!calls.died) break;
+  }
+  await using last = await startFolderOperator(world, { tidyAfterMs: 0 });
+  await ready(last, 'loyalty');
+  await eventually(async () => (await usersOf(broker)).length === 1);
+  expect(await usersOf(broker)).toEqual([(await accessOf(world, 'loyalty')).user]);
+});
+
+test('killed between a new user and its binding, the next operator makes another and removes that one', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await world.broker(PER_SUBSCRIPTION);
+  await world.subscribe('loyalty', { events });
+  {
+    await using dying = await startFolderOperator(world);
+    await ready(dying, 'loyalty');
+    dying.source.writeBinding = () => Promise.reject(new Error('the process is dead'));
+    await world.subscribe('loyalty', { events }, { annotations: { 'warren.events/rotate': 'now' } });
+    await eventually(async () => (await usersOf(broker)).length === 2);
+  }
+  const before = await accessOf(world, 'loyalty');
+  expect(await isLetIn(before.uri)).toBe(true);
+  await using next = await startFolderOperator(world, { tidyAfterMs: 0 });
+  await eventually(async () => (await rotationOf(world)) === 'now' && (await usersOf(broker)).length === 1);
+  expect(next.condition('loyalty', 'Ready')?.status).toBe('True');
+  const after = await accessOf(world, 'loyalty');
+  expect(after.user).not.toBe(before.user);
+  expect(await usersOf(broker)).toEqual([after.user]);
+});
+
+test('in a cluster the Secret is the only copy: deleted, it comes back with another user; nothing is written while nothing differs', async () => {
+  const { kubeconfig } = await testKubernetes();
+  await using broker = await testBroker();
+  await using world = await kubernetesWorld(kubeconfig, broker);
+  const { cluster, namespace } = world;
+  const brokers = cluster.resource<BrokerResource>(brokerType);
+  await brokers.mergePatch({ name: namespace }, { spec: PER_SUBSCRIPTION });
+  await world.subscribe('loyalty', { events });
+  await using operator = startClusterOperator(kubeconfig, world, { tidyAfterMs: 200 });
+  await eventually(() => world.isReady('loyalty'));
+  const uri = async () => (await world.secret('loyalty-binding'))?.['uri'] ?? '';
+  const before = await uri();
+  expect(before).toMatch(new RegExp(`amqp://${namespace}\\.loyalty%40`));
+  expect(await isLetIn(before)).toBe(true);
+  // Its events and the first counts are written a moment after it is Ready.
+  await eventually(async () => {
+    operator.reset();
+    await eventually(() => operator.calls.made.filter((name) => name === 'users').length >= 3);
+    expect([operator.calls.writes, operator.writes]).toEqual([0, 0]);
+    return true;
+  });
+  await world.kubectl('delete', 'secret', 'loyalty-binding');
+  await eventually(async () => ![before, ''].includes(await uri()));
+  expect(await isLetIn(await uri())).toBe(true);
+  await eventually(async () => (await usersOf(broker)).length === 1);
+  const { password } = new URL(await uri());
+  const all = await world.kubectl('get', 'esub,ebroker,events', '-o', 'yaml');
+  expect(all).toContain('ConsumerCredentials');
+  expect(all).not.toContain(decodeURIComponent(password));
+});
+
+async function rotationOf({ state }: FolderWorld): Promise<string | undefined> {
+  const file = join(state, 'bindings', 'shop', 'loyalty', 'credentials-rotation');
+  return readFile(file, 'utf8').catch(() => undefined);
+}
+
+test('users go with their subscription, and with the mode', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await world.broker(PER_SUBSCRIPTION);
+  await world.subscribe('loyalty', { events, deletionPolicy: 'Delete' });
+  await world.subscribe('payment', { events, deletionPolicy: 'Retain' });
+  await world.subscribe('order', { events, deletionPolicy: 'Delete' });
+  await using operator = await startFolderOperator(world, { tidyAfterMs: 0 });
+  await ready(operator, 'loyalty', 'payment', 'order');
+  expect(await usersOf(broker)).toHaveLength(3);
+  await world.unsubscribe('loyalty');
+  await world.unsubscribe('payment');
+  await eventually(async () => (await usersOf(broker)).length === 1);
+  await world.broker();
+  await eventually(async () => (await usersOf(broker)).length === 0);
+  expect((await accessOf(world, 'order')).uri).toBe(broker.amqpUrl);
+  await eventually(() => operator.brokerCondition('ConsumerCredentials') === undefined);
+});
+
+test('without the right to make users nothing is handed out, and the EventBroker says what to do', async () => {
+  await using broker = await testBroker();
+  await using host = virtualHost(broker);
+  const name = `weak-${broker.vhost}`;
+  const users = `${new URL(broker.managementUrl).origin}/api/users/${name}`;
+  const { username, password } = new URL(broker.managementUrl);
+  const put = (tags: string) =>
+    fetch(users, {
+      method: 'PUT',
+      headers: {
+        authorization: `Basic ${btoa(`${username}:${password}`)}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify({ password: 'weak-secret', tags }),
+    });
+  await put('policymaker');
+  await host.api.putPermission(name, { configure: '.*', write: '.*', read: '.*' });
+  const weak = (url: string) => Object.assign(new URL(url), { username: name, password: 'weak-secret' }).href;
+  try {
+    await using world = await folderWorld({
+      amqpUrl: weak(broker.amqpUrl),
+      managementUrl: weak(broker.managementUrl),
+    });
+    await world.broker(PER_SUBSCRIPTION);
+    await world.subscribe('loyalty', { events });
+    await using operator = await startFolderOperator(world);
+    await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'NotAdministrator');
+    expect(operator.brokerCondition('ConsumerCredentials')).toMatchObject({
+      status: 'False',
+      reason: 'NotAdministrator',
+      message: expect.stringContaining('give it the tag administrator'),
+    });
+    expect(operator.brokerCondition('Ready')).toMatchObject({ status: 'True' });
+    await expect(accessOf(world, 'loyalty')).rejects.toThrow('ENOENT');
+    expect(operator.told.filter(({ reason }) => reason === 'NotAdministrator')).toHaveLength(1);
+    await put('administrator');
+    await ready(operator, 'loyalty');
+    expect((await accessOf(world, 'loyalty')).user).toMatch(/^shop\.loyalty@/);
+    await eventually(() => operator.brokerCondition('ConsumerCredentials')?.status === 'True');
+  } finally {
+    await host.api.deleteUser(name);
+  }
+});

@@ -1,0 +1,169 @@
+/**
+ * The deliveries of a stream and of its retries, on one channel, by one reader at a time.
+ *
+ *   our turn (stream-place.ts) ──▶ consume the stream from the last event that is done ──▶ that very event? ──▶ deliver what follows
+ *
+ * A stream that was deleted and made anew knows nothing of the old offsets, and a reader that begins beyond its end would wait
+ * for ever. So the last event that is done is read once more: only when it comes back, by its id, the place is right; when it
+ * does not, the stream is read from its beginning.
+ *
+ * A message of a stream cannot be given back. What fails goes to a wait queue or to the dead letters, confirmed, and only then
+ * is done; where that cannot be, the channel is given up, and reading begins again at the place. Where the order is kept it is
+ * held instead, in its place, and nothing after it is begun; what an earlier setting left in the wait queues still comes back.
+ */
+import type { ChannelModel, Channel, ConsumeMessage } from 'amqplib';
+import type { ConsumerSettings, StreamSettings } from '@warren/topology';
+import type { Lease } from './channel.ts';
+import type { OutgoingMessage } from './message.ts';
+import { safely, type ConsumerObserver } from './observer.ts';
+import { OffsetWindow, type Place } from './offset-window.ts';
+import type { Session } from './session.ts';
+import { StreamPlace } from './stream-place.ts';
+
+export interface StreamReadingOptions {
+  settings: ConsumerSettings & { stream: StreamSettings };
+  observer: ConsumerObserver;
+  publish: (message: OutgoingMessage) => Promise<void>;
+  /** How long the last event that is done may be in coming, in milliseconds; 15,000. */
+  proofWithinMs?: number;
+}
+
+export class StreamReading {
+  readonly #lease: Lease<Channel>;
+  readonly #options: StreamReadingOptions;
+  readonly #window = new OffsetWindow();
+  readonly #tags: string[] = [];
+  #place: StreamPlace | undefined;
+  #streamTag: string | undefined;
+  #proof: NodeJS.Timeout | undefined;
+  /** Nothing of what comes now moves the place any more. */
+  #isGivenUp = false;
+
+  constructor(lease: Lease<Channel>, options: StreamReadingOptions) {
+    this.#lease = lease;
+    this.#options = options;
+    void lease.over.then(() => clearTimeout(this.#proof));
+  }
+
+  /** Whether a delivery is of the stream, which takes nothing back. */
+  isOfStream = (message: ConsumeMessage): boolean => message.fields.consumerTag === this.#streamTag;
+
+  /** A delivery is acknowledged: handled, or put aside. */
+  done = (message: ConsumeMessage): void => {
+    if (this.#isGivenUp || !this.isOfStream(message) || !this.#window.done(offsetOf(message))) return;
+    const { place } = this.#window;
+    if (place !== undefined) this.#place?.move(place);
+  };
+
+  /** Stands in line. Resolves when the broker has accepted that; `reading` follows when it is our turn. */
+  async stand(model: ChannelModel): Promise<void> {
+    const { settings, publish } = this.#options;
+    const channel = await model.createChannel();
+    void this.#lease.over.then(() => this.#place?.close());
+    this.#place = await StreamPlace.open(channel, {
+      queue: settings.stream.offsets,
+      publish,
+      onLost: (reason) => this.#lease.abandon(reason),
+    });
+    if (!this.#lease.alive) await this.#place.close();
+  }
+
+  /** When it is our turn: everything goes to the session. */
+  async read(session: Session): Promise<void> {
+    const place = await this.#place?.turn;
+    const { channel } = this.#lease;
+    const { stream, queue } = this.#options.settings;
+    if (!this.#lease.alive || session.isReleasing) return;
+    const lost = (of: string) => this.#lease.abandon(new Error(`the broker cancelled the consumer of ${of}`));
+    const retries = await channel.consume(stream.retries, (message) => {
+      if (message === null) lost(stream.retries);
+      else session.deliver(message);
+    });
+    this.#tags.push(retries.consumerTag);
+    const consumerTag = `warren.${crypto.randomUUID()}`;
+    this.#streamTag = consumerTag;
+    this.#tags.push(consumerTag);
+    let isProven = place === undefined;
+    if (place !== undefined) {
+      const { proofWithinMs = 15_000 } = this.#options;
+      this.#proof = setTimeout(() => this.#beginAnew(), proofWithinMs);
+    }
+    await channel.consume(
+      queue,
+      (message) => {
+        if (message === null) {
+          lost(queue);
+          return;
+        }
+        if (!isProven && place !== undefined && !this.#isGivenUp) {
+          const proof = this.#compare(place, message);
+          if (proof === 'other') this.#beginAnew();
+          isProven = proof === 'same' || proof === 'after';
+          if (proof !== 'after') {
+            session.skip(message);
+            return;
+          }
+        }
+        if (this.#isGivenUp) {
+          session.skip(message);
+          return;
+        }
+        this.#window.arrived(offsetOf(message), idOf(message));
+        session.deliver(message);
+      },
+      { consumerTag, arguments: { 'x-stream-offset': beginning(place, stream.startFrom) } },
+    );
+  }
+
+  /** No more deliveries. */
+  async cancel(): Promise<void> {
+    clearTimeout(this.#proof);
+    await Promise.all(this.#tags.splice(0).map((tag) => this.#lease.channel.cancel(tag)));
+  }
+
+  /** Writes the place, when nothing is under way any more. */
+  async finish(): Promise<void> {
+    await this.#place?.save();
+  }
+
+  /** The first that comes, held against the place: before it, at it, or after it, because retention took what was there. */
+  #compare(place: Place, message: ConsumeMessage): 'before' | 'same' | 'other' | 'after' {
+    const offset = offsetOf(message);
+    if (offset < place.offset) return 'before';
+    clearTimeout(this.#proof);
+    if (offset === place.offset) return place.messageId === idOf(message) ? 'same' : 'other';
+    if (offset > place.offset + 1) {
+      const expired = { queue: this.#options.settings.queue, from: place.offset + 1, to: offset - 1 };
+      safely(() => this.#options.observer.onExpired?.(expired));
+    }
+    return 'after';
+  }
+
+  #beginAnew(): void {
+    this.#isGivenUp = true;
+    clearTimeout(this.#proof);
+    const reason = new Error(
+      `${this.#options.settings.queue} is not the stream that was read before: it is read from its beginning`,
+    );
+    void (this.#place?.reset() ?? Promise.resolve()).then(
+      () => this.#lease.abandon(reason),
+      (error: unknown) => this.#lease.abandon(error instanceof Error ? error : reason),
+    );
+  }
+}
+
+function offsetOf({ properties }: ConsumeMessage): number {
+  return Number(properties.headers?.['x-stream-offset']);
+}
+
+function idOf({ properties }: ConsumeMessage): string | undefined {
+  const messageId: unknown = properties.messageId;
+  return typeof messageId === 'string' ? messageId : undefined;
+}
+
+/** @see {@link StreamSettings.startFrom} */
+function beginning(place: Place | undefined, startFrom: string): unknown {
+  if (place !== undefined) return place.offset;
+  if (startFrom === 'first') return startFrom;
+  return { '!': 'timestamp', value: Math.floor(Date.parse(startFrom) / 1_000) };
+}

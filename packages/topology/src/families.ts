@@ -1,0 +1,71 @@
+/**
+ * Families: the queues of one kind of one namespace, `shop.*` (`shop.loyalty`, …) and `shop.*.dead`.
+ *
+ * RabbitMQ compiles every pattern anew for every queue when a policy changes, and all of them when a queue is declared.
+ * 1,000 subscriptions named one by one are 54 patterns of a kilobyte: each policy that is put then takes the broker 2.5 s.
+ * So settings that many queues of a family share are set for the family, and only what is other is named (ADR 0019):
+ *
+ *   warren.<hash>.<shard>   ^shop\.[^.]+$                     quorum_queues   priority 9
+ *   warren.<hash>.<shard>   ^(shop\.loyalty|shop\.payment)$   queues          priority 10
+ */
+import type { Inventory } from './inventory.ts';
+import type { FoundQueue, Settings } from './objects.ts';
+
+/** Below the policies that name their queues: they go before. */
+export const FAMILY_PRIORITY = 9;
+/** Families are of quorum queues: neither a stream nor a classic queue of the namespace takes their settings. */
+export const FAMILY_APPLY_TO = 'quorum_queues';
+/** Of so many queues with equal settings, a family is made: about as many as one policy can name. */
+export const FAMILY_SIZE = 40;
+
+/** `shop.*` or `shop.*.dead`; undefined for a queue of another kind. */
+export function familyOf(queue: string): string | undefined {
+  const [, namespace, dead = ''] = /^([a-z0-9-]+)\.[^.]+(\.dead)?$/.exec(queue) ?? [];
+  return namespace === undefined ? undefined : `${namespace}.*${dead}`;
+}
+
+export function namespaceOfFamily(family: string): string {
+  return family.split('.')[0] ?? '';
+}
+
+export function familyPattern(family: string): string {
+  const [namespace = '', , dead] = family.split('.');
+  return `^${namespace}\\.[^.]+${dead === undefined ? '' : '\\.dead'}$`;
+}
+
+/** The family of a pattern that `familyPattern` made; undefined for a pattern of another form. */
+export function familyIn(pattern: string): string | undefined {
+  const [, namespace, dead] = /^\^([a-z0-9-]+)\\\.\[\^\.\]\+(\\\.dead)?\$$/.exec(pattern) ?? [];
+  if (namespace === undefined) return undefined;
+  return `${namespace}.*${dead === undefined ? '' : '.dead'}`;
+}
+
+/** Whether these settings can only be meant for quorum queues, as the policy of a family is. */
+export function suitsFamily(family: string, settings: Settings): boolean {
+  return family.endsWith('.dead') || 'delivery-limit' in settings;
+}
+
+/** Whether nothing says that a queue of a family is somebody else's. */
+export function isMadeByWarren(name: string, queues: ReadonlyMap<string, FoundQueue>): boolean {
+  const main =
+    name.endsWith('.dead') && familyOf(name)?.endsWith('.dead') === true ? name.slice(0, -5) : name;
+  return queues.get(main)?.arguments['x-dead-letter-routing-key'] === main;
+}
+
+/** Whether all quorum queues that a family's policy would apply to are Warren's. */
+export function isOurs(family: string, queues: ReadonlyMap<string, FoundQueue>): boolean {
+  for (const { name, type } of queues.values())
+    if (type === 'quorum' && familyOf(name) === family && !isMadeByWarren(name, queues)) return false;
+  return true;
+}
+
+/** The subscriptions whose queues are there, as `namespace.name`: whoever's resources they are. */
+export function subscriptionsIn({
+  queues,
+  policyIndex,
+}: Pick<Inventory, 'queues' | 'policyIndex'>): Set<string> {
+  const made = [...queues.keys()].filter((name) => isMadeByWarren(name, queues));
+  return new Set(
+    [...made, ...policyIndex.byQueue.keys()].map((queue) => queue.split('.').slice(0, 2).join('.')),
+  );
+}

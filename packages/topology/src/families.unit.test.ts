@@ -1,0 +1,187 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { difference, foreignQueues } from './difference.ts';
+import { familyIn, familyOf, familyPattern, isOurs } from './families.ts';
+import { inventoryOf } from './inventory.ts';
+
+import type { Found, Membership, Policy, Settings } from './objects.ts';
+import { overriddenIn } from './overriding.ts';
+import { familyPolicyOf, isMember, policyIndexOf, policyOf } from './policies.ts';
+import { policyPlan } from './policy-plan.ts';
+import type { PolicyStep } from './steps.ts';
+import { plainSpec } from './testing/arbitraries.ts';
+import { applyAll, emptyBroker } from './testing/model-broker.ts';
+import { wantedTopology } from './wanted.ts';
+
+const A: Settings = { 'delivery-limit': 25 };
+const B: Settings = { 'delivery-limit': 30 };
+const capabilities = { delayedRetry: true, deliveryLimitByDefault: true };
+
+const many = (count: number, settings: Settings = A, namespace = 'shop'): Membership[] =>
+  Array.from({ length: count }, (_, index) => ({ queue: `${namespace}.s${index}`, settings }));
+const after = (policies: readonly Policy[], steps: readonly PolicyStep[]) =>
+  applyAll({ ...emptyBroker, policies: [...policies] }, steps).policies;
+const lacking = (memberships: readonly Membership[], policies: readonly Policy[]) => {
+  const index = policyIndexOf(policies);
+  return memberships.filter(({ queue, settings }) => !isMember(index, queue, settings));
+};
+
+describe('the pattern of a family', () => {
+  test.each([
+    ['shop.loyalty', 'shop.*'],
+    ['shop.loyalty.dead', 'shop.*.dead'],
+    ['shop.dead', 'shop.*'],
+    ['shop.loyalty.retry', undefined],
+    ['shop', undefined],
+    ['Shop.loyalty', undefined],
+    ['x|y.z', undefined],
+  ])('%s is of %s', (queue, family) => expect(familyOf(queue)).toBe(family));
+
+  test('matches the queues of the family and no others', () => {
+    const queues = [
+      'shop.a',
+      'shop.a.dead',
+      'shop.dead',
+      'shop.a.retry',
+      'shop',
+      'shopx.a',
+      'a.shop.b',
+      'other.a',
+    ];
+    for (const family of ['shop.*', 'shop.*.dead']) {
+      const pattern = new RegExp(familyPattern(family));
+      expect(queues.filter((queue) => pattern.test(queue))).toEqual(
+        queues.filter((queue) => familyOf(queue) === family),
+      );
+      expect(familyIn(familyPattern(family))).toBe(family);
+    }
+  });
+
+  test.each(['^(shop\\.a|shop\\.b)$', '^shop\\.', '.*', '^shop\\.[^.]+'])('%s is of no family', (pattern) => {
+    expect(familyIn(pattern)).toBeUndefined();
+  });
+});
+
+describe('many queues of equal settings', () => {
+  test('have one policy, however many they are, and a new one needs none', () => {
+    const steps = policyPlan(many(1_000), []);
+    expect(steps).toEqual([{ step: 'putPolicy', policy: familyPolicyOf(A, 0, 'shop.*') }]);
+    expect(lacking(many(1_001), after([], steps))).toEqual([]);
+  });
+
+  test('that come one after the other are named until they are many', () => {
+    let policies: Policy[] = [];
+    for (let count = 1; count <= 100; count += 1)
+      policies = after(policies, policyPlan(many(count), policies));
+    expect(lacking(many(100), policies)).toEqual([]);
+    expect(policies.map(({ pattern }) => pattern)).toContain('^shop\\.[^.]+$');
+    expect(policies).toHaveLength(2);
+  });
+
+  test('that are few in each of many namespaces are named', () => {
+    const memberships = ['a', 'b', 'c', 'd', 'e'].flatMap((namespace) => many(20, A, namespace));
+    const policies = after([], policyPlan(memberships, []));
+    expect(policyIndexOf(policies).byFamily.size).toBe(0);
+    expect(lacking(memberships, policies)).toEqual([]);
+  });
+
+  test('are named where the pattern would take in a queue of somebody else', () => {
+    const policies = after(
+      [],
+      policyPlan(many(100), [], () => false),
+    );
+    expect(policyIndexOf(policies).byFamily.size).toBe(0);
+    expect(lacking(many(100), policies)).toEqual([]);
+  });
+
+  test('are named when their settings may be meant for queues of another type', () => {
+    const steps = policyPlan(many(100, { 'max-length': 10 }), []);
+    expect(policyIndexOf(after([], steps)).byFamily.size).toBe(0);
+  });
+});
+
+describe('a queue of a family', () => {
+  const family = [familyPolicyOf(A, 0, 'shop.*')];
+
+  test('with other settings is named, and is not any more when it has those of the family again', () => {
+    const edited = [{ queue: 'shop.s1', settings: B }];
+    const named = after(family, policyPlan(edited, family));
+    expect(lacking([...edited, { queue: 'shop.s2', settings: A }], named)).toEqual([]);
+    expect(policyPlan(many(2), named)).toEqual([{ step: 'deletePolicy', policy: policyOf(B, 0, []).name }]);
+  });
+
+  test('needs no policy of its own, nor a write when it goes', () => {
+    expect(policyPlan([{ queue: 'shop.new', settings: A }], family)).toEqual([]);
+    expect(policyPlan([{ queue: 'shop.s1', settings: undefined }], family)).toEqual([]);
+  });
+
+  test('is told of a policy that wins over that of the family', () => {
+    const theirs = {
+      name: 'ha',
+      pattern: '^shop',
+      applyTo: 'queues',
+      priority: 9,
+      definition: { 'max-length': 7 },
+    };
+    const wanted = wantedTopology({ namespace: 'shop', name: 's1', spec: plainSpec }, capabilities);
+    const said = (policies: Policy[]) =>
+      overriddenIn(wanted, inventoryOf({ ...emptyBroker, policies })).filter((one) =>
+        one.includes('applies to shop.s1 instead'),
+      );
+    expect(said([...family, theirs])).toEqual([
+      'policy "ha" (priority 9) applies to shop.s1 instead of Warren\'s: give it a priority below 9 or a pattern that leaves shop.s1 out',
+    ]);
+    expect(said([...family, { ...theirs, priority: 8 }])).toEqual([]);
+    expect(said([theirs])).toEqual([]);
+  });
+});
+
+test('a family that is needed by nobody loses its policy', () => {
+  const family = familyPolicyOf(A, 0, 'shop.*');
+  expect(policyPlan([{ queue: 'shop.*', settings: undefined }], [family])).toEqual([
+    { step: 'deletePolicy', policy: family.name },
+  ]);
+});
+
+test('whatever policies were changed or lost by hand, a plan puts them right, and another finds nothing to do', () => {
+  const settings = fc.constantFrom(A, B);
+  const hand = fc.constantFrom({}, { priority: 3 }, { applyTo: 'all' }, { definition: { 'max-length': 1 } });
+  const left = fc.array(fc.tuple(settings, fc.integer({ min: 0, max: 2 }), hand), { maxLength: 3 });
+  const wanted = fc.array(settings, { minLength: 1, maxLength: 100 });
+  fc.assert(
+    fc.property(left, wanted, (found, all) => {
+      const policies = found.map(([of, shard, changed]) => ({
+        ...familyPolicyOf(of, shard, 'shop.*'),
+        ...changed,
+      }));
+      const unique = [...new Map(policies.map((policy) => [policy.name, policy])).values()];
+      const memberships = all.map((of, index) => ({ queue: `shop.s${index}`, settings: of }));
+      const once = after(unique, policyPlan(memberships, unique));
+      expect(lacking(memberships, once)).toEqual([]);
+      expect(policyPlan(memberships, once)).toEqual([]);
+    }),
+  );
+});
+
+describe("somebody else's queue in a family", () => {
+  const wanted = wantedTopology({ namespace: 'shop', name: 's1', spec: plainSpec }, capabilities);
+  const nothing: Found = { exchanges: [], queues: [], bindings: [], policies: [] };
+  const found = (queues: Found['queues']) =>
+    inventoryOf({ ...nothing, queues, policies: [familyPolicyOf(A, 0, 'shop.*')] });
+  const made = wanted.queues.map((queue) => ({ ...queue, type: 'quorum' }));
+  const theirs = made.map((queue) => ({ ...queue, arguments: { 'x-queue-type': 'quorum' } }));
+
+  test('is not taken for one of Warren, and Warren finds its own again', () => {
+    expect(foreignQueues(wanted, found(theirs))).toHaveLength(2);
+    expect(foreignQueues(wanted, found(made))).toEqual([]);
+    expect(difference(wanted, found(made)).blocked).toEqual([]);
+  });
+
+  test('keeps the family from getting a policy', () => {
+    for (const family of ['shop.*', 'shop.*.dead']) {
+      expect(isOurs(family, found(made).queues)).toBe(true);
+      expect(isOurs(family, found(theirs).queues)).toBe(false);
+    }
+    expect(isOurs('other.*', found(theirs).queues)).toBe(true);
+  });
+});

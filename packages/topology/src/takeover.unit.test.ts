@@ -1,0 +1,375 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { difference } from './difference.ts';
+import { inventoryOf } from './inventory.ts';
+import { migrationOf, temporaryNamesOf } from './migration.ts';
+import type { MigrationPhase, MigrationStep } from './migration.ts';
+import { DEFAULT_EXCHANGES, namesOf } from './names.ts';
+import type { Binding, Membership, WantedTopology } from './objects.ts';
+import { policyPlan } from './policy-plan.ts';
+import { describeStep } from './steps.ts';
+import { drainedTogether, givingBack, isPastReturn, strayBindings } from './takeover-ends.ts';
+import { takeoverOf } from './takeover.ts';
+import { plainSpec } from './testing/arbitraries.ts';
+import { applyAll, emptyBroker } from './testing/model-broker.ts';
+import { KEYS, ModelFlow } from './testing/model-flow.ts';
+import { wantedTopology } from './wanted.ts';
+
+const modern = { delayedRetry: true, deliveryLimitByDefault: true };
+const ladder = { delayedRetry: false, deliveryLimitByDefault: true };
+const OLD = namesOf('shop', 'loyalty');
+const NEW = namesOf('crm', 'points');
+const temporary = temporaryNamesOf(OLD.queue);
+const legacy: Binding = {
+  source: 'legacy',
+  destination: OLD.queue,
+  destinationType: 'queue',
+  routingKey: 'order.imported',
+  arguments: {},
+};
+
+/** A number is one of partitions. */
+type Order = 'None' | 'Strict' | number;
+const orders: Order[] = ['None', 'Strict', 2, 3];
+const pairs = orders.flatMap((from) => orders.map((to) => [from, to] as const));
+
+const want = (
+  [namespace, name]: [string, string],
+  order: Order = 'None',
+  capabilities = modern,
+): WantedTopology =>
+  wantedTopology(
+    {
+      namespace,
+      name,
+      spec: {
+        ...plainSpec,
+        events: ['OrderPlaced', 'payment.*'],
+        delivery: {
+          ...plainSpec.delivery,
+          ...(typeof order === 'number' ? { ordering: 'PerKey', partitions: order } : { ordering: order }),
+        },
+      },
+    },
+    capabilities,
+  );
+const wantOld = (order: Order = 'None', capabilities = modern) =>
+  want(['shop', 'loyalty'], order, capabilities);
+const wantNew = (order: Order = 'None', capabilities = modern) =>
+  want(['crm', 'points'], order, capabilities);
+const entranceIn = ({ names: { queue, partitions, keys } }: WantedTopology) =>
+  partitions.length === 0
+    ? ({ destination: queue, destinationType: 'queue' } as const)
+    : ({ destination: keys, destinationType: 'exchange' } as const);
+
+/** The old subscription as it was made, with a binding that somebody else made besides. */
+function made(wanted = wantOld()): ModelFlow {
+  const legacyExchange = { name: 'legacy', type: 'topic', durable: true, autoDelete: false, arguments: {} };
+  const before = applyAll(emptyBroker, [{ step: 'declareExchange', exchange: legacyExchange }]);
+  const { memberships, steps } = difference(wanted, inventoryOf(before));
+  const binding = { ...legacy, ...entranceIn(wanted) };
+  return new ModelFlow(
+    applyAll(before, [...policyPlan(memberships, []), ...steps, { step: 'bind', binding }]),
+  );
+}
+
+const next = (flow: ModelFlow, wanted: WantedTopology, { settled = true, capabilities = modern } = {}) =>
+  takeoverOf(OLD, wanted, inventoryOf(flow.found()), {
+    capabilities,
+    settled: () => settled,
+    drained: settled && drained(flow),
+  });
+
+function drained(flow: ModelFlow): boolean {
+  return drainedTogether(OLD, inventoryOf(flow.found())).every(({ messages }) => messages === 0);
+}
+
+interface Cut {
+  steps?: number;
+  messages?: number;
+  unacked?: boolean;
+  between?: () => void;
+}
+
+function make(
+  flow: ModelFlow,
+  { memberships = [], steps }: { memberships?: readonly Membership[]; steps: readonly MigrationStep[] },
+  { steps: most = Infinity, messages = Infinity, unacked = false, between = () => undefined }: Cut = {},
+): void {
+  for (const step of policyPlan(memberships, flow.broker.policies)) flow.make(step);
+  for (const step of steps.slice(0, most)) {
+    const goesOn = flow.make(step, { limit: messages, unacked });
+    if (step.step !== 'move' || step.until !== 'caughtUp') between();
+    if (!goesOn) break;
+  }
+}
+
+function finish(flow: ModelFlow, wanted: WantedTopology, more: Cut & { capabilities?: typeof modern } = {}) {
+  const phases: MigrationPhase[] = [];
+  for (let passes = 0; passes < 50; passes += 1) {
+    const takeover = next(flow, wanted, more);
+    if (takeover === undefined) return phases;
+    phases.push(takeover.phase);
+    make(flow, takeover, more);
+  }
+  throw new Error(`no end: ${phases.join(', ')}`);
+}
+
+const counter = (flow: ModelFlow) => {
+  let id = 0;
+  const publish = () => {
+    id += 1;
+    // Each event goes to exactly one queue, at every moment.
+    expect(flow.publish('events', id % 3 === 0 ? 'payment.approved' : 'order.placed', id)).toHaveLength(1);
+  };
+  return { publish, published: () => Array.from({ length: id }, (_, index) => index + 1) };
+};
+
+/** Nothing of the old one is left, and the new one is as if nothing had been there before. */
+function expectTakenOver(flow: ModelFlow, wanted: WantedTopology): void {
+  const found = inventoryOf(flow.found());
+  const { blocked, memberships, steps } = difference(wanted, found);
+  expect({ blocked, memberships, steps }).toEqual({ blocked: [], memberships: [], steps: [] });
+  const names = wanted.queues.map(({ name }) => name).sort();
+  expect(flow.broker.queues.map(({ name }) => name).sort()).toEqual(names);
+  expect(flow.broker.exchanges.map(({ name }) => name).sort()).toEqual(
+    ['legacy', ...wanted.exchanges.map(({ name }) => name)].sort(),
+  );
+  expect(flow.broker.bindings).toContainEqual({ ...legacy, ...entranceIn(wanted) });
+  expect([...found.policyIndex.byQueue.keys()].filter((queue) => queue.startsWith('shop.'))).toEqual([]);
+  expect(flow.lost).toEqual([]);
+}
+
+const receivedBy = (flow: ModelFlow, { names: { queue, partitions } }: WantedTopology) =>
+  (partitions.length === 0 ? [queue] : partitions).flatMap((name) => flow.in(name));
+
+/** Each message of a key after those before it, copies aside; or all of them, whatever their key. */
+function expectInOrder(flow: ModelFlow, wanted: WantedTopology, isTotal = false): void {
+  const { queue, partitions } = wanted.names;
+  const seen = new Set<number>();
+  const last = new Map<number, number>();
+  for (const name of partitions.length === 0 ? [queue] : partitions)
+    for (const id of flow.in(name)) {
+      if (seen.has(id)) continue;
+      seen.add(id);
+      const key = isTotal && partitions.length === 0 ? 0 : id % KEYS;
+      expect(id).toBeGreaterThan(last.get(key) ?? -1);
+      last.set(key, id);
+    }
+}
+
+describe('a takeover', () => {
+  test('takes these steps first, in this order', () => {
+    const { steps = [] } = next(made(), wantNew()) ?? {};
+    expect(steps.map((step) => (step.step === 'move' ? 'move' : describeStep(step)))).toEqual([
+      'declare queue crm.points.dead',
+      'bind crm.points.dead to failed_events by crm.points',
+      'declare queue crm.points',
+      `declare exchange ${temporary.aside}`,
+      `declare queue ${temporary.arriving}`,
+      `bind ${temporary.arriving} to ${temporary.aside} by `,
+      `declare exchange ${temporary.points}`,
+      `bind shop.loyalty to ${temporary.points} by `,
+      `bind ${temporary.points} to events by order.placed`,
+      `bind ${temporary.points} to events by payment.*`,
+      `bind ${temporary.points} to legacy by order.imported`,
+      'unbind shop.loyalty from events by order.placed',
+      'unbind shop.loyalty from events by payment.*',
+      'unbind shop.loyalty from legacy by order.imported',
+      `unbind shop.loyalty from ${temporary.points} by `,
+    ]);
+  });
+
+  test.each(pairs)(
+    'from ordering %s to %s goes through its phases, keeps every message in order, and leaves nothing of the old one',
+    (from, to) => {
+      const flow = made(wantOld(from));
+      const { publish, published } = counter(flow);
+      for (let times = 0; times < 20; times += 1) publish();
+      flow.publish('failed_events', OLD.queue, -1);
+      const phases = finish(flow, wantNew(to), { between: publish });
+      expect([...new Set(phases)]).toEqual(['Preparing', 'Draining', 'Returning', 'Finishing']);
+      expectTakenOver(flow, wantNew(to));
+      expect(receivedBy(flow, wantNew(to)).toSorted((a, b) => a - b)).toEqual(published());
+      if (to !== 'None') expectInOrder(flow, wantNew(to), from === 'Strict' || from === 'None');
+      expect(flow.in(NEW.deadLetterQueue)).toEqual([-1]);
+    },
+  );
+
+  test('has the consumers of the old one pause where both keep an order, and moves nothing past one that does not', () => {
+    const flow = made(wantOld(2));
+    const { publish, published } = counter(flow);
+    for (let times = 0; times < 10; times += 1) publish();
+    flow.attended = [`${OLD.queue}.partition.01`];
+    for (let passes = 0; passes < 5; passes += 1) {
+      const takeover = next(flow, wantNew(2));
+      expect(takeover?.consumers).toBe('paused');
+      make(flow, takeover ?? { steps: [] }, { between: publish });
+    }
+    const [theirs] = flow.attended;
+    expect(flow.in(theirs ?? '')).not.toEqual([]);
+    expect(receivedBy(flow, wantNew(2))).toEqual([]);
+    flow.attended = [];
+    finish(flow, wantNew(2), { between: publish });
+    expectTakenOver(flow, wantNew(2));
+    expect(receivedBy(flow, wantNew(2)).toSorted((a, b) => a - b)).toEqual(published());
+    expectInOrder(flow, wantNew(2));
+    expect(next(made(), wantNew(2))?.consumers).toBe('unchanged');
+  });
+
+  test('begins with nothing new while a mover that died may still have in hand what waited', () => {
+    const flow = made(wantOld('Strict'));
+    const { publish, published } = counter(flow);
+    for (let times = 0; times < 10; times += 1) publish();
+    for (let passes = 0; passes < 3; passes += 1) make(flow, next(flow, wantNew(2)) ?? { steps: [] });
+    // All of it: to who looks, the queue has nothing ready.
+    const inHand = flow.in(temporary.waited).splice(0);
+    expect(inHand).toEqual(published());
+    flow.attended = [temporary.waited];
+    for (let passes = 0; passes < 3; passes += 1) {
+      publish();
+      make(flow, next(flow, wantNew(2)) ?? { steps: [] });
+    }
+    expect(receivedBy(flow, wantNew(2))).toEqual([]);
+    flow.in(temporary.waited).push(...inHand);
+    flow.attended = [];
+    finish(flow, wantNew(2), { between: publish });
+    expectTakenOver(flow, wantNew(2));
+    expectInOrder(flow, wantNew(2));
+  });
+
+  test.each([
+    [3, 'Strict'],
+    ['Strict', 3],
+    [2, 3],
+    [3, 2],
+  ] as const)(
+    'whose new ordering is edited from %s to %s in the middle fills what is there first',
+    (to, edited) => {
+      for (let passes = 0; passes < 6; passes += 1) {
+        const flow = made(wantOld(3));
+        const { publish, published } = counter(flow);
+        for (let times = 0; times < 10; times += 1) publish();
+        for (let pass = 0; pass < passes; pass += 1)
+          make(flow, next(flow, wantNew(to)) ?? { steps: [] }, { between: publish, messages: 4 });
+        finish(flow, wantNew(edited), { between: publish });
+        for (let pass = 0; pass < 40; pass += 1) {
+          const found = inventoryOf(flow.found());
+          const migration = migrationOf(wantNew(edited), found, {
+            capabilities: modern,
+            settled: () => true,
+          });
+          make(flow, migration ?? difference(wantNew(edited), found), { between: publish });
+        }
+        expectTakenOver(flow, wantNew(edited));
+        expect(receivedBy(flow, wantNew(edited)).toSorted((a, b) => a - b)).toEqual(published());
+        expectInOrder(flow, wantNew(edited));
+      }
+    },
+  );
+
+  test('takes what waits for a retry to the wait queue of the same delay, or ahead of its time', () => {
+    const flow = made(wantOld('None', ladder));
+    flow.in('shop.loyalty.wait.1000').push(1);
+    flow.make({
+      step: 'declareQueue',
+      queue: { name: 'shop.loyalty.wait.77', durable: true, autoDelete: false, arguments: {} },
+    });
+    flow.in('shop.loyalty.wait.77').push(2);
+    const wanted = wantNew('None', ladder);
+    finish(flow, wanted, { capabilities: ladder });
+    expectTakenOver(flow, wanted);
+    expect(flow.in('crm.points.wait.1000')).toEqual([1]);
+    expect(flow.in(NEW.queue)).toEqual([2]);
+  });
+
+  test('does not delete the old queue before it was seen empty for so long that every count is a new one', () => {
+    const flow = made();
+    make(flow, next(flow, wantNew()) ?? { steps: [] });
+    expect(next(flow, wantNew(), { settled: false })?.steps.map(({ step }) => step)).not.toContain(
+      'deleteQueue',
+    );
+    expect(next(flow, wantNew())?.steps.at(-1)).toMatchObject({ step: 'deleteQueue', queue: OLD.queue });
+  });
+
+  test('of a subscription that has nothing on the broker is over at once', () => {
+    expect(next(new ModelFlow(emptyBroker), wantNew())).toBeUndefined();
+  });
+});
+
+describe('whatever happens on the way', () => {
+  const cut = fc.record({
+    // Often a whole pass, so that every phase is come to.
+    steps: fc.oneof(fc.integer({ min: 0, max: 18 }), fc.constant(100)),
+    messages: fc.oneof(fc.integer({ min: 0, max: 4 }), fc.constant(100)),
+    unacked: fc.boolean(),
+    settled: fc.boolean(),
+  });
+
+  test('cut off anywhere, published to all the time: it ends taken over, each message is there once and in order', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...pairs), fc.array(cut, { maxLength: 14 }), ([from, to], cuts) => {
+        const wanted = wantNew(to);
+        const flow = made(wantOld(from));
+        const { publish, published } = counter(flow);
+        for (let times = 0; times < 6; times += 1) publish();
+        for (const { settled, ...more } of cuts) {
+          const takeover = next(flow, wanted, { settled });
+          if (takeover !== undefined) make(flow, takeover, { ...more, between: publish });
+        }
+        finish(flow, wanted, { between: publish });
+        expectTakenOver(flow, wanted);
+        const received = receivedBy(flow, wanted);
+        expect([...new Set(received)].sort((a, b) => a - b)).toEqual(published());
+        if (cuts.every(({ unacked }) => !unacked)) expect(received).toHaveLength(published().length);
+        if (from !== 'None' && to !== 'None') expectInOrder(flow, wanted);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('called off anywhere: the old one has everything back in order, or it goes on to its end', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...pairs), fc.array(cut, { maxLength: 14 }), ([from, to], cuts) => {
+        const [before, wanted] = [wantOld(from), wantNew(to)];
+        const flow = made(before);
+        const { publish, published } = counter(flow);
+        for (let times = 0; times < 6; times += 1) publish();
+        for (const { settled, ...more } of cuts) {
+          const takeover = next(flow, wanted, { settled });
+          if (takeover !== undefined) make(flow, takeover, { ...more, between: publish });
+        }
+        const isOrdered = from !== 'None' && to !== 'None';
+        if (isPastReturn(OLD, NEW, DEFAULT_EXCHANGES, inventoryOf(flow.found()))) {
+          finish(flow, wanted, { between: publish });
+          expectTakenOver(flow, wanted);
+          return;
+        }
+        // What its consumers may have begun with is not taken back.
+        if (to !== 'None') expect(receivedBy(flow, wanted)).toEqual([]);
+        for (let passes = 0; passes < 60; passes += 1) {
+          make(flow, { steps: strayBindings(OLD, inventoryOf(flow.found())) }, { between: publish });
+          const migration = migrationOf(before, inventoryOf(flow.found()), {
+            capabilities: modern,
+            settled: () => true,
+          });
+          make(flow, migration ?? difference(before, inventoryOf(flow.found())), { between: publish });
+          const back = givingBack(OLD, NEW, inventoryOf(flow.found()));
+          make(flow, { steps: back }, { between: publish });
+          if (migration === undefined && back.length === 0) break;
+        }
+        const found = inventoryOf(flow.found());
+        const { blocked, memberships, steps } = difference(before, found);
+        expect({ blocked, memberships, steps }).toEqual({ blocked: [], memberships: [], steps: [] });
+        expect(flow.lost).toEqual([]);
+        expect(strayBindings(OLD, found)).toEqual([]);
+        const received = receivedBy(flow, before);
+        expect([...new Set(received)].sort((a, b) => a - b)).toEqual(published());
+        if (cuts.every(({ unacked }) => !unacked)) expect(received).toHaveLength(published().length);
+        if (isOrdered) expectInOrder(flow, before);
+        expect(receivedBy(flow, wanted)).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
