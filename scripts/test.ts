@@ -5,7 +5,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import {
   prepareBrokers,
   printer,
@@ -14,6 +14,7 @@ import {
   stateDir,
   type Environment,
 } from '@warren/environment';
+import { countsOf, failedFiles, failedTests, withSecondTry, type JestResult } from './test-result.ts';
 
 const root = join(import.meta.dirname, '..');
 const jest = [
@@ -27,6 +28,10 @@ const stop = new AbortController();
 const folder = new RunFolder(stateDir(), false, 'test');
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const broken: string[] = [];
+/** Tests that failed beside others and passed alone. */
+const unstable: string[] = [];
+/** As many failed files get a second try; more of them have a common cause. */
+const secondTries = 5;
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
@@ -73,11 +78,16 @@ try {
   await folder[Symbol.asyncDispose]();
 }
 
+for (const what of unstable) report('test', `unstable, passed only alone: ${what}`);
 for (const what of broken) report('test', `failed: ${what}`);
 const failed = totals.failed + broken.length;
 if (totals.passed + failed === 0) report('test', 'no test matches');
 console.log(
-  `${totals.passed} passed, ${failed} failed${totals.skipped ? `, ${totals.skipped} skipped` : ''}`,
+  [
+    `${totals.passed} passed, ${failed} failed`,
+    ...(totals.skipped > 0 ? [`${totals.skipped} skipped`] : []),
+    ...(unstable.length > 0 ? [`${unstable.length} unstable`] : []),
+  ].join(', '),
 );
 process.exit(failed > 0 || totals.passed === 0 ? 1 : 0);
 
@@ -98,31 +108,47 @@ async function check(what: string, args: string[]): Promise<void> {
   if (code !== 0) broken.push(what);
 }
 
-/** Runs the projects' tests and adds up what jest counted. */
+/**
+ * Runs the projects' tests and adds up what jest counted. In a run of all tests a file that failed is run once more, with
+ * nothing beside it: a test that passes then is told as unstable, and does not hide what the run was made to find out.
+ */
 async function runJest(what: string, projects: string[], options: string[], env: object): Promise<void> {
-  const outputFile = join(folder.path, `${projects.join('-')}.json`);
   report('test', what);
-  const args = [
-    ...jest,
-    jestBin,
-    ...wanted,
-    '--selectProjects',
-    ...projects,
-    '--passWithNoTests',
-    ...options,
-  ];
+  const first = await jestRun(what, projects, [...wanted, ...options], env);
+  const failed = failedFiles(first);
+  let counts = countsOf(first);
+  if (wanted.length === 0 && failed.length > 0 && failed.length <= secondTries) {
+    report('test', `${what}: once more, alone: ${failed.map((file) => relative(root, file)).join(' ')}`);
+    const second = await jestRun(
+      `${what}-again`,
+      projects,
+      ['--runInBand', '--runTestsByPath', ...failed],
+      env,
+    );
+    counts = withSecondTry(first, second);
+    const still = new Set(failedTests(second, root));
+    unstable.push(...failedTests(first, root).filter((name) => !still.has(name)));
+  }
+  totals.passed += counts.passed;
+  totals.failed += counts.failed;
+  totals.skipped += counts.skipped;
+}
+
+async function jestRun(
+  what: string,
+  projects: string[],
+  options: string[],
+  env: object,
+): Promise<JestResult> {
+  const outputFile = join(folder.path, `${what.replaceAll(' ', '-')}.json`);
+  const args = [...jest, jestBin, ...options, '--selectProjects', ...projects, '--passWithNoTests'];
   const run = node([...args, '--json', `--outputFile=${outputFile}`], 'inherit', env, outputFile);
   const { code, hung } = await run;
   if (!existsSync(outputFile)) throw new Error(`${what}: jest ended with ${code} and left no result`);
-  const result = JSON.parse(readFileSync(outputFile, 'utf8')) as Record<string, number>;
-  const count = (key: string) => result[key] ?? 0;
-  totals.passed += count('numPassedTests');
-  totals.failed += count('numFailedTests') + count('numRuntimeErrorTestSuites');
-  totals.skipped += count('numPendingTests') + count('numTodoTests');
+  const result = JSON.parse(readFileSync(outputFile, 'utf8')) as JestResult;
   if (hung) broken.push(`${what}: jest did not end; something was left open`);
-  else if (code !== 0 && count('numFailedTests') + count('numRuntimeErrorTestSuites') === 0) {
-    broken.push(`${what}: jest ended with ${code}`);
-  }
+  else if (code !== 0 && countsOf(result).failed === 0) broken.push(`${what}: jest ended with ${code}`);
+  return result;
 }
 
 /** Runs this Node. The child cannot outlive us; once `result` is there it has half a minute to end. */
