@@ -32,8 +32,9 @@ if [ ! -e /data/db/made ]; then
 fi
 /usr/local/bin/ferretdb -listen 0.0.0.0:27017 -postgresql postgres://postgres@127.0.0.1:5432/postgres -state /data/configdb &
 ferretdb=$!
-# First no more clients, then the database as it ends in order.
-trap 'kill $ferretdb; wait $ferretdb; kill -INT $postgres; wait $postgres; exit 0' TERM INT
+# First no more clients, then the database as it ends in order. What wait gives back must not end this shell before it: the
+# indexes of DocumentDB do not survive a PostgreSQL that is killed.
+trap 'kill $ferretdb; wait $ferretdb || true; kill -INT $postgres; wait $postgres || true; exit 0' TERM INT
 wait $ferretdb || true
 kill -INT $postgres
 wait $postgres

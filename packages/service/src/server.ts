@@ -2,7 +2,7 @@
  * The HTTP server under terminus: health paths, signals, and an end that lets requests finish.
  */
 import { createServer } from 'node:http';
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createTerminus } from '@godaddy/terminus';
 import type { HealthCheckMap } from '@godaddy/terminus';
@@ -23,6 +23,8 @@ export interface ServerOptions {
   readonly port: number;
   readonly host: string | undefined;
   readonly health: HealthCheckMap;
+  /** True from the first step of the end on. */
+  readonly isDraining: () => boolean;
   /** How long requests in flight may take at the end. */
   readonly graceMs: number;
   /** What a signal does; none: signals are not listened to. */
@@ -48,6 +50,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     ...(options.onSignal === undefined
       ? {}
       : { beforeShutdown: options.onSignal.before, onSignal: options.onSignal.after }),
+  });
+  // A kept connection that is closed while its client sends the next request fails that request, though it may be handled:
+  // so every answer from now on tells the client to leave by itself.
+  server.prependListener('request', (_request, response: ServerResponse) => {
+    if (options.isDraining()) response.setHeader('Connection', 'close');
   });
   // terminus compares whole URLs: `/readyz?verbose` is `/readyz` all the same.
   server.prependListener('request', (request: IncomingMessage) => {

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { Agent, get, type IncomingMessage } from 'node:http';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from '@jest/globals';
@@ -30,6 +31,21 @@ async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   return port;
+}
+
+/** A client with one connection, which it keeps. */
+function keptConnection() {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  return {
+    get: async (url: string) => {
+      const [response] = (await once(get(url, { agent }), 'response')) as [IncomingMessage];
+      await response.resume().toArray();
+      return { status: response.statusCode, connection: response.headers.connection };
+    },
+    [Symbol.dispose]: () => {
+      agent.destroy();
+    },
+  };
 }
 
 const greeter = (work: () => Promise<void> = () => Promise.resolve()) =>
@@ -153,6 +169,21 @@ describe('a service', () => {
     // The one that ran is acknowledged, the other is there for the next start.
     expect(await subscription.depth()).toBe(1);
     expect(entered).toBe(2);
+  });
+
+  test('that stops tells clients to leave the connections that they keep, before it closes them', async () => {
+    await using ground = await bench();
+    using client = keptConnection();
+    await using service = await startService(greeter(), {
+      env: { ...ground.env, SHUTDOWN_DELAY_MS: '2000' },
+    });
+    await eventually(async () => (await client.get(`${service.url}/greetings/you`)).status === 200);
+    expect(await client.get(`${service.url}/greetings/you`)).toEqual({
+      status: 200,
+      connection: 'keep-alive',
+    });
+    void service.stop();
+    expect(await client.get(`${service.url}/greetings/you`)).toEqual({ status: 200, connection: 'close' });
   });
 
   test('that stops ends by its deadline, whatever hangs, and the message comes back', async () => {

@@ -193,6 +193,7 @@ export async function startService<Own extends z.ZodRawShape>(
     port: settings.PORT,
     host: settings.HOST,
     health: healthChecks(createHealth(checks), () => draining),
+    isDraining: () => draining,
     graceMs: Math.max(settings.SHUTDOWN_DEADLINE_MS / 4, 50),
     onSignal: signals ? signalled() : undefined,
   }).catch(async (error: unknown) => {
