@@ -12,6 +12,7 @@ import type { BrokerResource, PublisherResource } from '../resources.ts';
 import { folderWorld, readKeysOf, startFolderOperator } from '../testing/folder-operator.ts';
 import type { FolderWorld, RunningOperator } from '../testing/folder-operator.ts';
 import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-world.ts';
+import { ownUser } from '../testing/own-user.ts';
 import { recordCallsUntilDeath } from '../testing/recording-client.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
 import { readUserName } from '../users/user.ts';
@@ -292,6 +293,26 @@ test('paused, nothing about it changes; while the broker cannot be reached its d
   await remove(world, 'user');
   await eventually(() => readyOf(operator, 'user')?.reason === 'BrokerUnavailable');
   operator.calls.before = before;
+  await eventually(() => operator.source.publishers.get('shop/user') === undefined);
+  expect(await usersOf(broker)).toEqual([]);
+});
+
+test('its deletion waits for the right to remove its user, says so, and goes on by itself', async () => {
+  await using broker = await testBroker();
+  await using own = await ownUser(broker, 'administrator');
+  await using world = await folderWorld(own.access);
+  await world.broker(PER_SUBSCRIPTION);
+  await publisher(world, 'user');
+  await using operator = await startFolderOperator(world);
+  await ready(operator, 'user');
+  await own.tag('policymaker');
+  // Nobody has noticed yet.
+  await remove(world, 'user');
+  await eventually(() => readyOf(operator, 'user')?.reason === 'NotAdministrator');
+  expect(readyOf(operator, 'user')?.message).toContain('give it the tag administrator');
+  expect(await usersOf(broker)).toHaveLength(1);
+  expect(operator.told.map(({ reason }) => reason)).not.toContain('Deleted');
+  await own.tag('administrator');
   await eventually(() => operator.source.publishers.get('shop/user') === undefined);
   expect(await usersOf(broker)).toEqual([]);
 });

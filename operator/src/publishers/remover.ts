@@ -1,6 +1,6 @@
 /**
- * The end of an EventPublisher: its users go, with their connections, and then its finalizer. Where the broker does not answer
- * that waits, for a while: who still knows the credentials could go on publishing.
+ * The end of an EventPublisher: its users go, with their connections, and then its finalizer. Where the broker does not answer,
+ * or does not let the operator remove users, that waits, for a while: who still knows the credentials could go on publishing.
  */
 import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
@@ -11,6 +11,7 @@ import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
 import { tellOf } from '../telling.ts';
 import { isClaimed, namespaceOf } from '../subscriptions/claims.ts';
+import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
 import { publisherOf } from './rights.ts';
 import type { Conclusion } from './status.ts';
 
@@ -41,7 +42,7 @@ export class PublisherRemover {
     } catch (error) {
       if (!concernsBroker(error)) throw error;
     }
-    return this.#hold(resource, state.message);
+    return this.#hold(resource, 'BrokerUnavailable', describeUnavailable(resource, state.message));
   }
 
   async #removeFrom(
@@ -49,22 +50,21 @@ export class PublisherRemover {
     resource: PublisherResource,
     signal: AbortSignal,
   ): Promise<Result> {
-    await removeUsers(resource, connection, signal);
+    const { source } = this.#options;
+    const left = await removeUsersOf(publisherOf(resource, connection), { connection, source, signal });
+    if (left !== undefined) return this.#hold(resource, 'NotAdministrator', left);
     await this.#finish(resource, 'Normal', 'Deleted', 'its users on the broker are deleted');
     return {};
   }
 
-  async #hold(resource: PublisherResource, why: string): Promise<Result> {
+  async #hold(resource: PublisherResource, reason: string, message: string): Promise<Result> {
     const { source, abandonAfterMs, lookAgainMs, conclude } = this.#options;
-    const message = describeUnavailable(resource, why);
     const { isOver, leftMs } = patienceOf(resource, abandonAfterMs);
     if (isOver || (await source.namespaceIsEnding(namespaceOf(resource)))) {
-      const left =
-        'given up; should its user be left on the broker, it goes when the broker is back and nobody is connected as it';
-      await this.#finish(resource, 'Warning', 'Abandoned', `${left}: ${message}`);
+      await this.#finish(resource, 'Warning', 'Abandoned', `${USER_LEFT}: ${message}`);
       return {};
     }
-    await conclude(resource, { ready: 'False', reason: 'BrokerUnavailable', message });
+    await conclude(resource, { ready: 'False', reason, message });
     return { requeueAfterMs: Math.min(lookAgainMs, leftMs) };
   }
 
@@ -78,15 +78,4 @@ export class PublisherRemover {
     tellOf(resource, { type, reason, action: 'Delete', message }, this.#options);
     await this.#options.source.removeFinalizer(resource);
   }
-}
-
-async function removeUsers(
-  resource: PublisherResource,
-  connection: BrokerConnection,
-  signal: AbortSignal,
-): Promise<void> {
-  const { users } = connection;
-  // After a write that failed nobody knows who is there.
-  if (!users.isKnown) await users.look();
-  await users.remove(publisherOf(resource, connection).of, signal);
 }

@@ -7,8 +7,8 @@
  * even then: where there are wait queues, nothing may have gone into one in between. That is all that is remembered; a restart
  * looks anew.
  *
- * With messages left, or a broker that does not answer, it waits and says so. It waits for ever for messages, `abandonAfterMs`
- * for a broker, and for neither once the whole namespace is going.
+ * With messages left, a broker that does not answer, or one that does not let its user be removed, it waits and says so. It waits
+ * for ever for messages, `abandonAfterMs` for a broker, and for neither once the whole namespace is going.
  */
 import { COUNT_LAG_MS, exchangesOf, namesOf, removal } from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
@@ -20,6 +20,8 @@ import type { Patience } from '../patience.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
 import { tellOf } from '../telling.ts';
+import { consumerOf } from '../users/handout.ts';
+import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
 import { isClaimed, keyOfSubscription, namespaceOf } from './claims.ts';
 import { countsOf } from './counts.ts';
 import { describeLeftovers } from './leftovers.ts';
@@ -45,6 +47,8 @@ interface Held {
   reason: string;
   message: string;
   patience: Patience;
+  /** What giving up leaves behind; its queues where it is not there. */
+  left?: string;
 }
 
 export class Remover {
@@ -65,7 +69,9 @@ export class Remover {
     if (!isClaimed(resource)) return {};
     const state = this.#options.registry.stateOf(resource.spec.brokerRef.name);
     if (resource.spec.deletionPolicy === 'Retain') {
-      if (state.state === 'up') await removeUsers(resource, state.connection, context);
+      const held =
+        state.state === 'up' ? await this.#removeUsers(resource, state.connection, context) : undefined;
+      if (held !== undefined) return held;
       await this.#finish(resource, 'Normal', 'Retained', `${queuesOf(resource)} and what they hold are left`);
       return {};
     }
@@ -144,25 +150,36 @@ export class Remover {
     if (left) delete looked.empty;
     if (!done || left) return lookAt(looked.unboundAt + COUNT_LAG_MS);
     await connection.settle(memberships);
-    await removeUsers(resource, connection, { signal });
+    const held = await this.#removeUsers(resource, connection, { signal });
+    if (held !== undefined) return held;
     await this.#finish(resource, 'Normal', 'Deleted', `${queuesOf(resource)} deleted`);
     return {};
   }
 
+  /** Its binding goes with it, and so does who may connect by it. Gives back what to do where that has to wait. */
+  async #removeUsers(
+    resource: SubscriptionResource,
+    connection: BrokerConnection,
+    { signal }: Pick<ReconcileContext, 'signal'>,
+  ): Promise<Result | undefined> {
+    const { source, abandonAfterMs } = this.#options;
+    const message = await removeUsersOf(consumerOf(resource, connection), { connection, source, signal });
+    if (message === undefined) return undefined;
+    const patience = patienceOf(resource, abandonAfterMs);
+    const held = { reason: 'NotAdministrator', message, patience, left: USER_LEFT };
+    return this.#hold(resource, held, connection);
+  }
+
   async #hold(
     resource: SubscriptionResource,
-    { reason, message, patience: { isOver, leftMs } }: Held,
+    { reason, message, patience: { isOver, leftMs }, left }: Held,
     connection?: BrokerConnection,
   ): Promise<Result> {
     const { source, lookAgainMs } = this.#options;
     if (isOver || (await source.namespaceIsEnding(namespaceOf(resource)))) {
       const why = isOver ? message : `the namespace is being deleted; ${message}`;
-      await this.#finish(
-        resource,
-        'Warning',
-        'Abandoned',
-        `given up, ${queuesOf(resource)} may be left on the broker: ${why}`,
-      );
+      const given = left ?? `given up, ${queuesOf(resource)} may be left on the broker`;
+      await this.#finish(resource, 'Warning', 'Abandoned', `${given}: ${why}`);
       return {};
     }
     await this.#say(resource, connection, reason, message);
@@ -205,15 +222,6 @@ async function retriesInto(
   if (waits.length === 0) return '';
   const activity = await connection.activityOf(waits, signal);
   return JSON.stringify([...activity].map(([name, { published }]) => [name, published]).sort());
-}
-
-/** Its binding goes with it, and so does who may connect by it. What is missed here the survey of users finds. */
-async function removeUsers(
-  resource: SubscriptionResource,
-  { users }: BrokerConnection,
-  { signal }: Pick<ReconcileContext, 'signal'>,
-): Promise<void> {
-  await users.remove({ namespace: namespaceOf(resource), name: resource.metadata.name }, signal);
 }
 
 /** Soon after a moment of `performance.now()`, so that a reading begins after it. */

@@ -9,6 +9,7 @@ import type { BrokerResource } from '../resources.ts';
 import { folderWorld, isReady, startFolderOperator } from '../testing/folder-operator.ts';
 import type { FolderWorld, RunningOperator } from '../testing/folder-operator.ts';
 import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-world.ts';
+import { ownUser } from '../testing/own-user.ts';
 import { recordCallsUntilDeath } from '../testing/recording-client.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
 import { readUserName } from './user.ts';
@@ -270,44 +271,68 @@ test('users go with their subscription, and with the mode', async () => {
 
 test('without the right to make users nothing is handed out, and the EventBroker says what to do', async () => {
   await using broker = await testBroker();
-  await using host = virtualHost(broker);
-  const name = `weak-${broker.vhost}`;
-  const users = `${new URL(broker.managementUrl).origin}/api/users/${name}`;
-  const { username, password } = new URL(broker.managementUrl);
-  const put = (tags: string) =>
-    fetch(users, {
-      method: 'PUT',
-      headers: {
-        authorization: `Basic ${btoa(`${username}:${password}`)}`,
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify({ password: 'weak-secret', tags }),
-    });
-  await put('policymaker');
-  await host.api.putPermission(name, { configure: '.*', write: '.*', read: '.*' });
-  const weak = (url: string) => Object.assign(new URL(url), { username: name, password: 'weak-secret' }).href;
-  try {
-    await using world = await folderWorld({
-      amqpUrl: weak(broker.amqpUrl),
-      managementUrl: weak(broker.managementUrl),
-    });
+  await using own = await ownUser(broker, 'policymaker');
+  await using world = await folderWorld(own.access);
+  await world.broker(PER_SUBSCRIPTION);
+  await world.subscribe('loyalty', { events });
+  await world.subscribe('payment', { events, deletionPolicy: 'Delete' });
+  await using operator = await startFolderOperator(world);
+  await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'NotAdministrator');
+  await eventually(() => operator.condition('payment', 'Ready')?.reason === 'NotAdministrator');
+  expect(operator.brokerCondition('ConsumerCredentials')).toMatchObject({
+    status: 'False',
+    reason: 'NotAdministrator',
+    message: expect.stringContaining('give it the tag administrator'),
+  });
+  expect(operator.brokerCondition('Ready')).toMatchObject({ status: 'True' });
+  await expect(accessOf(world, 'loyalty')).rejects.toThrow('ENOENT');
+  expect(operator.told.filter(({ reason }) => reason === 'NotAdministrator')).toHaveLength(1);
+  // It was handed nothing, so there is nothing to wait for.
+  await world.unsubscribe('payment');
+  await eventually(() => operator.resource('payment') === undefined);
+  await own.tag('administrator');
+  await ready(operator, 'loyalty');
+  expect((await accessOf(world, 'loyalty')).user).toMatch(/^shop\.loyalty@/);
+  await eventually(() => operator.brokerCondition('ConsumerCredentials')?.status === 'True');
+});
+
+test.each(['Delete', 'Retain'])(
+  'a deletion (%s) waits for the right to remove its user, says so, and goes on by itself',
+  async (deletionPolicy) => {
+    await using broker = await testBroker();
+    await using own = await ownUser(broker, 'administrator');
+    await using world = await folderWorld(own.access);
     await world.broker(PER_SUBSCRIPTION);
-    await world.subscribe('loyalty', { events });
+    await world.subscribe('loyalty', { events, deletionPolicy });
     await using operator = await startFolderOperator(world);
-    await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'NotAdministrator');
-    expect(operator.brokerCondition('ConsumerCredentials')).toMatchObject({
-      status: 'False',
-      reason: 'NotAdministrator',
-      message: expect.stringContaining('give it the tag administrator'),
-    });
-    expect(operator.brokerCondition('Ready')).toMatchObject({ status: 'True' });
-    await expect(accessOf(world, 'loyalty')).rejects.toThrow('ENOENT');
-    expect(operator.told.filter(({ reason }) => reason === 'NotAdministrator')).toHaveLength(1);
-    await put('administrator');
     await ready(operator, 'loyalty');
-    expect((await accessOf(world, 'loyalty')).user).toMatch(/^shop\.loyalty@/);
-    await eventually(() => operator.brokerCondition('ConsumerCredentials')?.status === 'True');
-  } finally {
-    await host.api.deleteUser(name);
-  }
+    await own.tag('policymaker');
+    await eventually(() => operator.brokerCondition('ConsumerCredentials')?.status === 'False');
+    await world.unsubscribe('loyalty');
+    await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'NotAdministrator');
+    expect(operator.condition('loyalty', 'Ready')?.message).toContain('give it the tag administrator');
+    expect(await usersOf(broker)).toHaveLength(1);
+    await own.tag('administrator');
+    await eventually(() => operator.resource('loyalty') === undefined);
+    expect(await usersOf(broker)).toEqual([]);
+  },
+);
+
+test('a deletion gives up a user that it may not remove after a while, and says that it may be left', async () => {
+  await using broker = await testBroker();
+  await using own = await ownUser(broker, 'administrator');
+  await using world = await folderWorld(own.access);
+  await world.broker(PER_SUBSCRIPTION);
+  await world.subscribe('loyalty', { events, deletionPolicy: 'Retain' });
+  await using operator = await startFolderOperator(world, { abandonAfterMs: 1_000, tidyAfterMs: 0 });
+  await ready(operator, 'loyalty');
+  await own.tag('policymaker');
+  await eventually(() => operator.brokerCondition('ConsumerCredentials')?.status === 'False');
+  await world.unsubscribe('loyalty');
+  await eventually(() => operator.resource('loyalty') === undefined);
+  const given = operator.told.find(({ reason }) => reason === 'Abandoned');
+  expect(given?.message).toContain('should its user be left on the broker');
+  expect(await usersOf(broker)).toHaveLength(1);
+  await own.tag('administrator');
+  await eventually(async () => (await usersOf(broker)).length === 0);
 });
