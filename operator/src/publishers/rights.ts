@@ -17,9 +17,23 @@ export function publisherRights({ events }: Pick<PublisherSpec, 'events'>, excha
   return { ...permission, topic: { exchange: exchanges.events, write, read: NOTHING } };
 }
 
-/** A regular expression for the keys that a topic exchange would take for one of these patterns. */
+/**
+ * A regular expression for the keys that a topic exchange would take for one of these patterns. The broker, which compares it
+ * with every message, tries every way to share a key among all `#`: with many of them it would do so for hours. So what has more
+ * than two (the CRD refuses it) gives no right.
+ */
 export function keysPattern(patterns: readonly string[]): string {
-  return `^(${[...patterns].sort().map(keyPattern).join('|')})$`;
+  const short = patterns.map(collapsed).filter((pattern) => !isEndless(pattern));
+  return `^(${[...new Set(short)].sort().map(keyPattern).join('|')})$`;
+}
+
+/** `#.#` takes what `#` takes. */
+function collapsed(pattern: string): string {
+  return pattern.replaceAll(/(?<![^.])#(\.#)+(?![^.])/g, '#');
+}
+
+function isEndless(pattern: string): boolean {
+  return pattern.split('#').length > 3;
 }
 
 const WORD = '[^.]+';

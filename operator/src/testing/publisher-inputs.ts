@@ -28,6 +28,14 @@ export const publisherInputs = (notAnEvent: string): BadInput[] => [
     'spec.events: Invalid value: an event is named twice: name each of them once',
   ),
   publisher(
+    'an event of a publisher with many #',
+    'probe',
+    "events: ['#.a.#', '#.a.#.b.#']",
+    5,
+    'spec.events[1]: Invalid value: "#.a.#.b.#": the broker compares every event with it, and that takes too long: ' +
+      'write # at most twice, such as #.order.#',
+  ),
+  publisher(
     'a publisher that publishes nothing',
     'probe',
     'events: []',
