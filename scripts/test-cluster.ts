@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   bringUpCluster,
@@ -53,6 +54,7 @@ async function build(): Promise<string> {
   const tagged = [...tool.slice(1), '--tag', image, join(root, 'examples/bestsellers')];
   await run(tool[0] as string, tagged, { part: 'images', what: `building ${image}`, ...context });
   const archive = join(folder, 'bestsellers.tar');
+  await rm(archive, { force: true }); // buildah adds to no archive
   const save = docker
     ? ['docker', 'save', '--output', archive, image]
     : ['buildah', 'push', '--quiet', image, `docker-archive:${archive}:docker.io/${image}`];
