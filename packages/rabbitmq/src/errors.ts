@@ -10,7 +10,7 @@
  * | WARREN_OUTCOME_UNKNOWN      | OutcomeUnknownError    | nobody knows                            | publish again (same id)  |
  * | WARREN_BROKER_UNAVAILABLE   | BrokerUnavailableError | no: it was never sent                   | publish again, later     |
  * | WARREN_MESSAGE_REFUSED      | MessageRefusedError    | no: it can not be encoded or is too big | do not retry             |
- * | WARREN_PUBLISH_FORBIDDEN    | PublishForbiddenError  | no: this user may not publish it        | grant it; publish again  |
+ * | WARREN_PUBLISH_FORBIDDEN    | PublishForbiddenError  | no, unless the right was just taken away | grant it; publish again  |
  * | WARREN_CLOSED               | ClosedError            | no: the publisher is closed             | do not retry             |
  * | WARREN_PERMANENT            | PermanentError         | thrown by handlers: dead letter at once |                          |
  * | WARREN_HANDLER_TIMEOUT      | HandlerTimeoutError    | reason of a handler's aborted signal    |                          |
@@ -96,7 +96,10 @@ export class MessageRefusedError extends RabbitError {
   }
 }
 
-/** The broker does not let this user publish to the exchange, or not with this routing key. */
+/**
+ * The broker does not let this user publish to the exchange, or not with this routing key. Publish it again when it does: should
+ * the right have been taken away while messages of this key were outstanding, it may have taken this one before.
+ */
 export class PublishForbiddenError extends RabbitError {
   override readonly name = 'PublishForbiddenError';
   readonly exchange: string;

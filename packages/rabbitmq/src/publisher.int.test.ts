@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
+import type { TestBroker } from '@warren/environment/testing';
 import { connectBroker } from './connection.ts';
 import { createManagementClient } from './management/client.ts';
 import { hashPassword } from './management/users.ts';
@@ -11,6 +12,24 @@ const quick = { initialMs: 20, maxMs: 100 };
 
 function message(id: string, routingKey = 'order.placed') {
   return { routingKey, content: Buffer.from(id), properties: { messageId: id, type: 'OrderPlaced' } };
+}
+
+/** A user that may publish `order.placed` to `events`, until it may publish everything there. */
+async function onlyOrderPlaced({ amqpUrl, managementUrl, vhost }: TestBroker) {
+  const api = createManagementClient({ url: managementUrl, vhost });
+  const name = `publisher-${vhost}`;
+  await api.putUser({ name, passwordHash: hashPassword('a-password'), tags: [] });
+  await api.putTopicPermission(name, { exchange: 'events', write: '^order[.]placed$', read: '^$' });
+  await api.putPermission(name, { configure: '^$', write: '^events$', read: '^$' });
+  expect((await api.topicPermissions()).filter(({ user }) => user === name)).toHaveLength(1);
+  return {
+    url: Object.assign(new URL(amqpUrl), { username: name, password: 'a-password' }).href,
+    everything: () => api.deleteTopicPermissions(name),
+    [Symbol.asyncDispose]: async () => {
+      await api.deleteUser(name);
+      await api.close();
+    },
+  };
 }
 
 describe('a publisher', () => {
@@ -90,34 +109,49 @@ describe('a publisher', () => {
     await using broker = await testBroker();
     await using bench = await Workbench.open(broker.amqpUrl);
     await bench.subscription();
-    await using api = createManagementClient({ url: broker.managementUrl, vhost: broker.vhost });
-    const name = `publisher-${broker.vhost}`;
-    await api.putUser({ name, passwordHash: hashPassword('a-password'), tags: [] });
-    try {
-      await api.putTopicPermission(name, { exchange: 'events', write: '^order[.]placed$', read: '^$' });
-      await api.putPermission(name, { configure: '^$', write: '^events$', read: '^$' });
-      expect((await api.topicPermissions()).filter(({ user }) => user === name)).toHaveLength(1);
-      const url = Object.assign(new URL(broker.amqpUrl), { username: name, password: 'a-password' }).href;
-      await using connection = connectBroker({ url, name: 'p', backoff: quick });
-      await using publisher = createPublisher(connection, { exchange: 'events' });
-      const sent = [message('a'), message('b', 'order.paid'), message('c')].map((one) =>
-        publisher.publish(one),
-      );
-      const [a, b, c] = await Promise.allSettled(sent);
-      expect(b).toMatchObject({ reason: { code: 'WARREN_PUBLISH_FORBIDDEN', routingKey: 'order.paid' } });
-      for (const neighbour of [a, c])
-        if (neighbour?.status === 'rejected')
-          expect(neighbour.reason).toMatchObject({ code: 'WARREN_OUTCOME_UNKNOWN' });
-      await publisher.publish(message('d'));
-      const elsewhere = publisher.publish({ ...message('e'), exchange: 'failed_events' });
-      await expect(elsewhere).rejects.toMatchObject({ code: 'WARREN_PUBLISH_FORBIDDEN' });
-      await api.deleteTopicPermissions(name);
-      await publisher.publish(message('f', 'order.paid')).catch((error: unknown) => {
-        // There: it is only not bound.
-        expect(error).toMatchObject({ code: 'WARREN_UNROUTABLE' });
-      });
-    } finally {
-      await api.deleteUser(name);
+    await using may = await onlyOrderPlaced(broker);
+    await using connection = connectBroker({ url: may.url, name: 'p', backoff: quick });
+    await using publisher = createPublisher(connection, { exchange: 'events', forbiddenMs: 100 });
+    const sent = [message('a'), message('b', 'order.paid'), message('c')].map((one) =>
+      publisher.publish(one),
+    );
+    const [a, b, c] = await Promise.allSettled(sent);
+    expect(b).toMatchObject({ reason: { code: 'WARREN_PUBLISH_FORBIDDEN', routingKey: 'order.paid' } });
+    for (const neighbour of [a, c])
+      if (neighbour?.status === 'rejected')
+        expect(neighbour.reason).toMatchObject({ code: 'WARREN_OUTCOME_UNKNOWN' });
+    await publisher.publish(message('d'));
+    const elsewhere = publisher.publish({ ...message('e'), exchange: 'failed_events' });
+    await expect(elsewhere).rejects.toMatchObject({ code: 'WARREN_PUBLISH_FORBIDDEN' });
+    await may.everything();
+    await eventually(() =>
+      publisher.publish(message('f', 'order.paid')).then(
+        () => true,
+        () => false,
+      ),
+    );
+  });
+
+  test('what was refused is not sent again for a while, so that its neighbours keep their channel', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using may = await onlyOrderPlaced(broker);
+    await using connection = connectBroker({ url: may.url, name: 'p', backoff: quick });
+    await using publisher = createPublisher(connection, { exchange: 'events', window: 2 });
+    const paid = Array.from({ length: 10 }, (_, index) =>
+      publisher.publish(message(`paid-${index}`, 'order.paid')),
+    );
+    const refused = expect.objectContaining({ code: 'WARREN_PUBLISH_FORBIDDEN' });
+    for (const result of await Promise.allSettled(paid)) expect(result).toMatchObject({ reason: refused });
+    // Would they be sent, one of these would go down with their channel.
+    for (let round = 0; round < 20; round += 1) {
+      const [held, placed] = await Promise.allSettled([
+        publisher.publish(message(`held-${round}`, 'order.paid')),
+        publisher.publish(message(`placed-${round}`)),
+      ]);
+      expect(held).toMatchObject({ reason: refused });
+      expect(placed).toMatchObject({ status: 'fulfilled' });
     }
   });
 

@@ -6,7 +6,8 @@
  *   ack                      -> resolves: every queue bound for it has it on disk
  *   return, then ack         -> UnroutableError
  *   nack                     -> NackedError
- *   channel closed by the broker because of it -> PublishForbiddenError; its neighbours as with a channel lost
+ *   channel closed by the broker because of it -> PublishForbiddenError; its neighbours as with a channel lost. What has the
+ *     same exchange and key fails with it at once, unsent, for `forbiddenMs`
  *   channel or connection lost, `confirmTimeoutMs` passed, or close() -> OutcomeUnknownError
  * Messages are sent in the order of the calls. Nothing is published again by itself: after a failure order is the
  * caller's, who alone knows what may be overtaken.
@@ -24,6 +25,7 @@ import {
   UnroutableError,
 } from './errors.ts';
 import { Fifo } from './fifo.ts';
+import { Forbidden } from './forbidden.ts';
 import { refusalIn } from './refusal.ts';
 import { headerNames, type MessageProperties, type OutgoingMessage } from './message.ts';
 import { deferred, settledWithin, type Deferred } from './timing.ts';
@@ -36,6 +38,8 @@ export interface PublisherOptions {
   waitMs?: number;
   /** Most messages sent and not yet confirmed; 500. */
   window?: number;
+  /** How long what the broker refused is not sent again, because that would close the channel once more: milliseconds; 30,000. */
+  forbiddenMs?: number;
   /** Larger content is refused here: the broker would close the channel, and fail its neighbours; 16 MiB, the broker's default. */
   maxMessageBytes?: number;
 }
@@ -73,6 +77,7 @@ class ConfirmingPublisher implements Publisher {
   readonly #waitMs: number;
   readonly #window: number;
   readonly #maxMessageBytes: number;
+  readonly #forbidden: Forbidden;
   readonly #kept: KeptChannel;
   readonly #unsubscribe: () => void;
   /** In the order of sending, so the first one is always the first to time out. */
@@ -94,6 +99,7 @@ class ConfirmingPublisher implements Publisher {
     this.#waitMs = options.waitMs ?? 10_000;
     this.#window = Math.max(1, options.window ?? 500);
     this.#maxMessageBytes = options.maxMessageBytes ?? 16 * 1024 * 1024;
+    this.#forbidden = new Forbidden(options.forbiddenMs ?? 30_000);
     this.#kept = new KeptChannel<ConfirmChannel>(connection, {
       open: (model) => model.createConfirmChannel(),
       ready: (lease) => {
@@ -127,12 +133,15 @@ class ConfirmingPublisher implements Publisher {
         ),
       );
     }
+    const exchange = message.exchange ?? this.#exchange;
+    const refused = this.#refusalOf(exchange, message);
+    if (refused !== undefined) return Promise.reject(refused);
     return new Promise((resolve, reject) => {
       const deadline = Date.now() + this.#waitMs;
       this.#waiting.push({
         id: this.#nextId++,
         message,
-        exchange: message.exchange ?? this.#exchange,
+        exchange,
         deadline,
         sentAt: 0,
         returned: undefined,
@@ -208,10 +217,14 @@ class ConfirmingPublisher implements Publisher {
     for (const entry of this.#waiting.takeAll()) entry.reject(new ClosedError(closed));
   }
 
-  /** What the broker closed the channel for was not taken, and never will be by this user. */
+  /**
+   * What the broker closed the channel for, and what it would close it for next. Which of several with one key was the first to
+   * be refused nobody can tell: should the right have been taken away between them, one before it may have been taken.
+   */
   #failForbidden(reason: Error): void {
     const refusal = refusalIn(reason);
     if (refusal === undefined) return;
+    this.#forbidden.remember(refusal, reason);
     for (const [id, entry] of this.#outstanding) {
       const { exchange, message } = entry;
       const { routingKey } = message;
@@ -219,6 +232,11 @@ class ConfirmingPublisher implements Publisher {
       this.#outstanding.delete(id);
       entry.reject(new PublishForbiddenError(exchange, routingKey, reason));
     }
+  }
+
+  #refusalOf(exchange: string, { routingKey }: OutgoingMessage): PublishForbiddenError | undefined {
+    const reason = this.#forbidden.why(exchange, routingKey);
+    return reason === undefined ? undefined : new PublishForbiddenError(exchange, routingKey, reason);
   }
 
   #failOutstanding(why: string, cause?: unknown): void {
@@ -235,7 +253,9 @@ class ConfirmingPublisher implements Publisher {
       if (lease?.alive !== true || this.#connection.blocked !== undefined) break;
       const entry = this.#waiting.peek();
       if (entry === undefined) break;
-      if (!this.#send(entry, lease)) break;
+      const refused = this.#refusalOf(entry.exchange, entry.message);
+      if (refused !== undefined) entry.reject(refused);
+      else if (!this.#send(entry, lease)) break;
       this.#waiting.shift();
     }
   }
