@@ -22,6 +22,16 @@ interface Opened extends AsyncDisposable {
   source: ResourceSource;
   election?: LeaderElector;
   scaling?: Scaling;
+  /** CustomResourceDefinitions that are to be applied. */
+  missingDefinitions(): string[];
+}
+
+/** What `/readyz` says before all resources are known. */
+export function whyNotListed(missing: readonly string[]): string[] {
+  if (missing.length === 0) return ['the resources have not been listed yet'];
+  return missing.map(
+    (name) => `the API server does not know ${name}: apply the CustomResourceDefinitions of this version`,
+  );
 }
 
 /** Runs until the signal aborts. Rejects when it cannot start, or has lost its leadership. */
@@ -53,7 +63,7 @@ export async function run(
     port: settings.port,
     registry,
     metricOf: scaling?.metricOf,
-    notReady: () => (operator.synced ? [] : ['the resources have not been listed yet']),
+    notReady: () => (operator.synced ? [] : whyNotListed(opened.missingDefinitions())),
   });
   log.info({ port: server.port }, 'the operator has started; /livez, /readyz and /metrics answer');
   await operator.run(signal);
@@ -77,7 +87,7 @@ async function openFolder(
     onProblem: (line) => log.warn(line),
   });
   log.info({ folder, state }, 'the resources are those of a folder');
-  return { source, [Symbol.asyncDispose]: () => source.close() };
+  return { source, missingDefinitions: () => [], [Symbol.asyncDispose]: () => source.close() };
 }
 
 async function openKubernetes(
@@ -117,6 +127,7 @@ async function openKubernetes(
   return {
     source,
     election,
+    missingDefinitions: () => source.missingDefinitions(),
     ...(scaling === undefined ? {} : { scaling }),
     [Symbol.asyncDispose]: async () => {
       await scaling?.[Symbol.asyncDispose]();

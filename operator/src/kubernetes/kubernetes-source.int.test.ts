@@ -1,9 +1,13 @@
 import { expect, test } from '@jest/globals';
-import { resources } from '@warren/controller';
+import { KubeConfig } from '@kubernetes/client-node';
+import { createCluster, resources, silentLog } from '@warren/controller';
+import type { Cluster, KubernetesObject, ResourceType } from '@warren/controller';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
 import { conditionOf } from '../conditions.ts';
 import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-world.ts';
+import { whyNotListed } from '../run.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
+import { KubernetesSource } from './kubernetes-source.ts';
 
 const events = ['OrderPlaced', 'payment.*'];
 
@@ -120,4 +124,28 @@ test('a deleted subscription goes with its queues; one that holds messages waits
   await world.kubectl('delete', 'namespace', world.namespace, '--wait=false');
   await eventually(async () => (await world.get('payment')) === undefined);
   expect((await host.api.queue(`${world.namespace}.payment`))?.messages).toBe(1);
+});
+
+test('a definition that was not applied is named, and readiness says to apply it', async () => {
+  const { kubeconfig } = await testKubernetes();
+  const kubeConfig = new KubeConfig();
+  kubeConfig.loadFromFile(kubeconfig);
+  await using cluster = createCluster({ kubeConfig, fieldManager: 'operator-test' });
+  // Other tests need the real one meanwhile.
+  const missing = (type: ResourceType) =>
+    type.kind === 'EventPublisher' ? { ...type, plural: 'eventpublishers-of-later' } : type;
+  const old: Cluster = {
+    ...cluster,
+    authority: () => cluster.authority(),
+    resource: <T extends KubernetesObject>(type: ResourceType) => cluster.resource<T>(missing(type)),
+  };
+  await using source = new KubernetesSource({ cluster: old, instance: 'test', log: silentLog });
+  expect(whyNotListed(source.missingDefinitions())).toEqual(['the resources have not been listed yet']);
+  for (const { changes } of [source.subscriptions, source.publishers, source.brokers])
+    changes.start(() => undefined);
+  await source.subscriptions.changes.synced;
+  await eventually(() => source.missingDefinitions().length > 0);
+  expect(whyNotListed(source.missingDefinitions())).toEqual([
+    'the API server does not know eventpublishers-of-later.warren.events: apply the CustomResourceDefinitions of this version',
+  ]);
 });

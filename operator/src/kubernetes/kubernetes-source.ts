@@ -7,6 +7,7 @@ import {
   createEventRecorder,
   createReflector,
   keyOf,
+  nameOfDefinition,
   ownedBy,
   predicates,
   RequestTimeoutError,
@@ -105,6 +106,10 @@ export class KubernetesSource implements ResourceSource {
   readonly #bindings: Reflector<Secret>;
   readonly #ownSecrets = new OwnWrites<Secret>(({ data }) => data);
   readonly #reflectors: readonly Pick<Reflector<KubernetesObject>, 'stop'>[];
+  readonly #defined: readonly {
+    type: ResourceType;
+    reflector: Pick<Reflector<KubernetesObject>, 'isUndefined'>;
+  }[];
   readonly #recorder: EventRecorder;
   readonly #cluster: Cluster;
   /** As they were last read. */
@@ -166,6 +171,11 @@ export class KubernetesSource implements ResourceSource {
       publishers: changesOf('EventPublisher'),
     };
     this.#reflectors = [subscriptions, publishers, brokers, this.#bindings];
+    this.#defined = [
+      { type: this.#subscriptionClient.type, reflector: subscriptions },
+      { type: this.#publisherClient.type, reflector: publishers },
+      { type: this.#brokerClient.type, reflector: brokers },
+    ];
     this.#recorder = createEventRecorder({
       cluster,
       controller: 'warren.events/operator',
@@ -173,6 +183,16 @@ export class KubernetesSource implements ResourceSource {
       log,
       ...(metrics === undefined ? {} : { observer: metrics.events }),
     });
+  }
+
+  /**
+   * The CustomResourceDefinitions that the API server does not have. Nothing is reconciled without one of them: whose users may
+   * go, only all resources together tell.
+   */
+  missingDefinitions(): string[] {
+    return this.#defined.flatMap(({ type, reflector }) =>
+      reflector.isUndefined ? [nameOfDefinition(type)] : [],
+    );
   }
 
   clusterId(): Promise<string | undefined> {

@@ -15,6 +15,7 @@
  * - Watches ask for bookmarks, so a quiet resource does not fall behind, and end by themselves after 5 to 10 minutes.
  *   One without even a bookmark is listed again: a server that was restored from a backup is silent, without an error,
  *   to whoever asks for a version of the lost future.
+ * - A list that fails with 404 is told once as an error: the definition is to be applied. It is found when that is done.
  * - Waiting is exponential from 250 ms to 15 s with jitter, and starts over once a watch has held for 10 s.
  *   Authentication is part of the request and fails like it: there is no error that ends the loop but `stop`.
  * - A handler that throws is logged and changes nothing. Handlers get changes in order, after the store has them.
@@ -35,7 +36,7 @@ import { describeError, silentLog } from './log.ts';
 import type { Log } from './log.ts';
 import type { ReflectorObserver } from './metrics.ts';
 import { keyOf } from './object.ts';
-import type { KubernetesObject } from './object.ts';
+import type { KubernetesObject, ResourceType } from './object.ts';
 import type { ResourceClient, Selection } from './resource-client.ts';
 import { IndexedStore } from './store.ts';
 import type { Indexer, Store } from './store.ts';
@@ -85,6 +86,8 @@ export interface Reflector<T> extends AsyncDisposable {
   /** Resolves with the first list. Pending for as long as that takes. */
   readonly synced: Promise<void>;
   readonly hasSynced: boolean;
+  /** The last list failed because the server does not know the resource: its definition has not been applied, or was deleted. */
+  readonly isUndefined: boolean;
   start(): void;
   stop(): Promise<void>;
   /** Handlers that come late are told of what is there first. The function returned takes the handler away. */
@@ -104,6 +107,11 @@ export function dropManagedFields<T extends KubernetesObject>(object: T): T {
   return object;
 }
 
+/** As its CustomResourceDefinition is called. */
+export function nameOfDefinition({ group, plural }: Pick<ResourceType, 'group' | 'plural'>): string {
+  return `${plural}.${group}`;
+}
+
 /** How long a watch must hold to count as one that works. */
 const HEALTHY_MS = 10_000;
 
@@ -116,6 +124,7 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
   readonly synced: Promise<void>;
   #resolveSynced: () => void = () => undefined;
   hasSynced = false;
+  isUndefined = false;
   state: ReflectorState = 'stopped';
   /** The loop that runs. Everything it does, it does only while this is still its own. */
   #run: { abort: AbortController; ended: Promise<void> } | undefined;
@@ -238,14 +247,27 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     const { first, most } = this.#options.backoffMs ?? { first: 250, most: 15_000 };
     const wait = Math.min(first * 2 ** Math.min(this.#failures, 20), most) * (0.5 + Math.random() / 2);
     this.#failures += 1;
+    if (this.state === 'listing') this.#tellWhetherDefined(error);
     this.state = 'waiting';
-    const level = this.#failures > 3 ? 'warn' : 'info';
+    const level = this.isUndefined ? 'debug' : this.#failures > 3 ? 'warn' : 'info';
     this.#log[level](
       { ...describeError(error), waitMs: Math.round(wait) },
       'the reflector failed and will try again',
     );
     const asked = error instanceof KubernetesError ? Math.min(error.retryAfterMs ?? 0, 60_000) : 0;
     await sleep(this.#clock, Math.max(wait, asked), signal);
+  }
+
+  /** Once, however often it is asked for. */
+  #tellWhetherDefined(error: unknown): void {
+    const wasUndefined = this.isUndefined;
+    this.isUndefined = error instanceof NotFoundError;
+    if (!this.isUndefined || wasUndefined) return;
+    const { type } = this.#options.resource;
+    this.#log.error(
+      describeError(error),
+      `the API server does not know ${nameOfDefinition(type)}: apply its CustomResourceDefinition; nothing is known of it until then`,
+    );
   }
 
   /** Lists everything and makes the store so; the version to watch from. */
@@ -274,6 +296,7 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       }
     }
     this.#pageSize = this.#options.pageSize ?? 500;
+    this.isUndefined = false;
     for (const [key, last] of this.#entries()) {
       if (listed.has(key)) continue;
       this.#store.delete(key);

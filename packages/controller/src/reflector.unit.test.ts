@@ -8,6 +8,8 @@ import {
   ServerError,
   UnauthorizedError,
 } from './errors.ts';
+import { silentLog } from './log.ts';
+import type { Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { resources } from './object.ts';
 import type { KubernetesObject } from './object.ts';
@@ -94,6 +96,21 @@ describe('a reflector', () => {
     await settle();
     expect(t.told()).toEqual(['added a', 'updated a', 'deleted a']);
     expect(stored.map((object) => object?.metadata.resourceVersion)).toEqual(['11', '12', undefined]);
+    await t.reflector.stop();
+  });
+
+  test('tells once that the server does not know its resource, and lists when it does', async () => {
+    const errors: string[] = [];
+    const log: Log = { ...silentLog, error: (_fields, text) => errors.push(text), child: () => log };
+    const t = setup({ log });
+    t.state.failLists = Array.from({ length: 5 }, () => new NotFoundError('no such resource', failed));
+    t.reflector.start();
+    await settle();
+    expect(t.reflector.isUndefined).toBe(true);
+    for (let round = 0; round < 5; round += 1) await t.clock.advance(15_000);
+    await t.reflector.synced;
+    expect(t.reflector.isUndefined).toBe(false);
+    expect(errors).toEqual([expect.stringContaining('apply its CustomResourceDefinition')]);
     await t.reflector.stop();
   });
 
