@@ -297,6 +297,31 @@ test('paused, nothing about it changes; while the broker cannot be reached its d
   expect(await usersOf(broker)).toEqual([]);
 });
 
+test('an exchange of another type in the place of its own is said, as by subscriptions; a missing one is made', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await using host = virtualHost(broker);
+  const declare = (type: string) =>
+    host.api.declareExchange({ name: 'my.events', type, durable: true, autoDelete: false, arguments: {} });
+  const exchanges = { events: 'my.events', failedEvents: 'my.failed' };
+  await declare('fanout');
+  await world.broker({ ...PER_SUBSCRIPTION, exchanges });
+  await publisher(world, 'user');
+  {
+    await using operator = await startFolderOperator(world);
+    await eventually(() => readyOf(operator, 'user')?.reason === 'Conflict');
+    expect(readyOf(operator, 'user')?.message).toContain('exchange my.events is of type fanout');
+    await host.api.deleteExchange('my.events');
+    await ready(operator, 'user');
+    const { exchanges: found } = await host.api.inventory();
+    expect(found.find(({ name }) => name === 'my.events')?.type).toBe('topic');
+  }
+  await host.api.deleteExchange('my.events');
+  await declare('direct');
+  await using operator = await startFolderOperator(world);
+  await eventually(() => readyOf(operator, 'user')?.reason === 'Conflict');
+});
+
 test('its deletion waits for the right to remove its user, says so, and goes on by itself', async () => {
   await using broker = await testBroker();
   await using own = await ownUser(broker, 'administrator');

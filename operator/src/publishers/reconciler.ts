@@ -7,7 +7,7 @@
  * user is made, put right, rotated and removed by the same code (users/).
  */
 import type { Log, ReconcileContext, Result } from '@warren/controller';
-import { exchangesOf, topicExchange } from '@warren/topology';
+import { exchangeConflicts, exchangesOf, topicExchange } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
@@ -116,9 +116,14 @@ export class PublisherReconciler {
   async #sync(first: PublisherResource, connection: BrokerConnection, { signal }: Context): Promise<void> {
     const { source, maxAgeMs } = this.#options;
     const { capabilities } = connection;
-    const resource = isClaimed(first) ? first : await source.addFinalizer(first);
     const { events } = exchangesOf(capabilities);
     const { found } = await connection.inventory({ maxAgeMs });
+    const conflicts = exchangeConflicts(topicExchange(events), found.exchanges.get(events));
+    if (conflicts.length > 0) {
+      await this.#refuse(first, 'Conflict', conflicts.join('; '));
+      return;
+    }
+    const resource = isClaimed(first) ? first : await source.addFinalizer(first);
     // Nobody subscribes yet. What is published meanwhile waits with its publisher.
     if (!found.exchanges.has(events))
       await connection.apply({ step: 'declareExchange', exchange: topicExchange(events) }, signal);

@@ -1,5 +1,5 @@
 /** The comparison of all EventPublishers of a broker with what was read of it, besides their users (users/user-survey.ts). Pure. */
-import { exchangesOf } from '@warren/topology';
+import { exchangeConflicts, exchangesOf, topicExchange } from '@warren/topology';
 import type { Inventory } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { conditionOf } from '../conditions.ts';
@@ -18,13 +18,16 @@ export function surveyPublishers(
   { name, capabilities }: Pick<BrokerConnection, 'name' | 'capabilities'>,
 ): string[] {
   const broker = source.brokers.get(name);
-  const hasExchange = found.exchanges.has(exchangesOf(capabilities).events);
+  const { events } = exchangesOf(capabilities);
+  const exchange = found.exchanges.get(events);
+  const isInTheWay = exchangeConflicts(topicExchange(events), exchange).length > 0;
   const isWorthIt = (one: PublisherResource): boolean => {
     if (isDeleting(one) || isPaused(one) || isUnmanaged(one)) return false;
     const isKnown = (reason: string) => conditionOf(one.status?.conditions, 'Ready')?.reason === reason;
     if (isNameTaken(one, source)) return !isKnown('NameTaken');
     if (broker !== undefined && !allows(broker, namespaceOf(one))) return !isKnown('BrokerNotAllowed');
-    return !hasExchange || !isSettled(one);
+    if (isInTheWay) return !isKnown('Conflict');
+    return exchange === undefined || !isSettled(one);
   };
   return source.publishers
     .list()

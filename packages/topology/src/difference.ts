@@ -89,7 +89,8 @@ export function foreignQueues({ queues, names }: WantedTopology, found: Inventor
   return there.some(isOurs) ? [] : there;
 }
 
-function exchangeConflicts(wanted: Exchange, found: FoundExchange | undefined): string[] {
+/** Why a found exchange cannot be the one that is wanted: sentences. */
+export function exchangeConflicts(wanted: Exchange, found: FoundExchange | undefined): string[] {
   if (found === undefined) return [];
   const { name, type } = wanted;
   const is = (what: string) => [
