@@ -26,6 +26,7 @@ import {
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { refusalOf, tellOf } from '../telling.ts';
 import { bindingNameOf, handOut } from '../users/handout.ts';
+import { removeUsersOf } from '../users/removal.ts';
 import { PublisherRemover } from './remover.ts';
 import { publisherEntries, publisherOf } from './rights.ts';
 import { describeNameTaken, isNameTaken } from './standing.ts';
@@ -97,7 +98,16 @@ export class PublisherReconciler {
       return this.#refuse(resource, 'NameTaken', describeNameTaken(resource), { isBound: false });
     const known = source.brokers.get(name);
     if (known !== undefined && !allows(known, namespaceOf(resource))) {
-      return this.#refuse(resource, 'BrokerNotAllowed', describeNotAllowed(name, namespaceOf(resource)));
+      const left =
+        broker.state === 'up'
+          ? await removeUsersOf(publisherOf(resource, broker.connection), {
+              connection: broker.connection,
+              source,
+              signal: context.signal,
+            })
+          : undefined;
+      const said = [describeNotAllowed(name, namespaceOf(resource)), ...(left === undefined ? [] : [left])];
+      return this.#refuse(resource, 'BrokerNotAllowed', said.join('; '));
     }
     switch (broker.state) {
       case 'unknown':

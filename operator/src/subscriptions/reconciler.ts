@@ -47,6 +47,7 @@ import type { Verdict } from './status.ts';
 import { CONSENT_AGAIN_MS, TakeoverReconciler } from './takeover-reconciler.ts';
 import { Tidying } from './tidying.ts';
 import { bindingNameOf, consumerOf, handOut } from '../users/handout.ts';
+import { removeUsersOf } from '../users/removal.ts';
 import { Turns } from './turns.ts';
 import { Voice } from './voice.ts';
 import type { VoiceOptions } from './voice.ts';
@@ -144,7 +145,18 @@ export class SubscriptionReconciler {
     }
     const known = this.#options.source.brokers.get(name);
     if (known !== undefined && !allows(known, namespaceOf(resource))) {
-      const message = describeNotAllowed(name, namespaceOf(resource));
+      const left =
+        broker.state === 'up'
+          ? await removeUsersOf(consumerOf(resource, broker.connection), {
+              connection: broker.connection,
+              source: this.#options.source,
+              signal: context.signal,
+            })
+          : undefined;
+      const message = listed([
+        describeNotAllowed(name, namespaceOf(resource)),
+        ...(left === undefined ? [] : [left]),
+      ]);
       await this.#voice.conclude(resource, refused('BrokerNotAllowed', message));
       return {};
     }

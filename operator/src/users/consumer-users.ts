@@ -174,6 +174,11 @@ export class ConsumerUsers {
     }
   }
 
+  /** Of one owner there is a user, as it was last read. */
+  has(owner: Omit<UserName, 'vhost'>): boolean {
+    return this.#ours().some(({ of }) => ownerOf(of) === ownerOf(owner));
+  }
+
   /** There is a user of ours in this virtual host, whatever the policy is now. */
   get hasAny(): boolean {
     return this.#ours().length > 0;

@@ -5,8 +5,9 @@
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { publisherOf } from '../publishers/rights.ts';
 import { isNameTaken } from '../publishers/standing.ts';
+import { allows } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { isDeleting, keyOfSubscription } from '../subscriptions/claims.ts';
+import { isDeleting, keyOfSubscription, namespaceOf } from '../subscriptions/claims.ts';
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { bindingNameOf, consumerOf, inForce, isDue } from './handout.ts';
 import type { UserOwner } from './handout.ts';
@@ -23,13 +24,14 @@ export interface WorthReconciling {
  * @param afterMs how long a user must not have been needed until it goes
  */
 export async function surveyUsers(
-  source: Pick<ResourceSource, 'subscriptions' | 'publishers' | 'readBinding' | 'namespace'>,
+  source: Pick<ResourceSource, 'subscriptions' | 'publishers' | 'brokers' | 'readBinding' | 'namespace'>,
   connection: BrokerConnection,
   afterMs: number,
 ): Promise<WorthReconciling> {
   const { users } = connection;
   const worth: WorthReconciling = { subscriptions: [], publishers: [] };
   if (!users.isKnown || !(users.isPerSubscription || users.hasAny)) return worth;
+  const broker = source.brokers.get(connection.name);
   const named = new Set<string>();
   /** Notes who is named, and tells whether something about it is not as it should be. */
   const isOff = async ({ resource, of, rights }: UserOwner): Promise<boolean> => {
@@ -39,6 +41,7 @@ export async function surveyUsers(
     // What is being deleted looks after itself.
     if (!users.isPerSubscription || isDeleting(resource)) return false;
     if (isPaused(resource) || isUnmanaged(resource)) return false;
+    if (broker !== undefined && !allows(broker, namespaceOf(resource))) return users.has(of);
     return (
       credentials === undefined ||
       users.troubleWith(credentials, rights) !== undefined ||

@@ -1,9 +1,10 @@
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
 import type { TestBroker } from '@warren/environment/testing';
 import { connectBroker, createManagementClient } from '@warren/rabbitmq';
+import { stringify } from 'yaml';
 import { brokerType } from '../kubernetes/kubernetes-source.ts';
 import type { BrokerResource } from '../resources.ts';
 import { folderWorld, isReady, startFolderOperator } from '../testing/folder-operator.ts';
@@ -267,6 +268,37 @@ test('users go with their subscription, and with the mode', async () => {
   await eventually(async () => (await usersOf(broker)).length === 0);
   expect((await accessOf(world, 'order')).uri).toBe(broker.amqpUrl);
   await eventually(() => operator.brokerCondition('ConsumerCredentials') === undefined);
+});
+
+test('a namespace that may not use the broker any more is let in no more, and again with the same binding', async () => {
+  await using broker = await testBroker();
+  await using world = await folderWorld(broker);
+  await world.broker(PER_SUBSCRIPTION);
+  await world.subscribe('loyalty', { events });
+  const user = { apiVersion: 'warren.events/v1alpha1', kind: 'EventPublisher', spec: {} };
+  await writeFile(
+    join(world.folder, 'user.yaml'),
+    stringify({ ...user, metadata: { name: 'user', namespace: 'shop' } }),
+  );
+  await using operator = await startFolderOperator(world);
+  await ready(operator, 'loyalty');
+  await eventually(async () => (await usersOf(broker)).length === 2);
+  const before = await accessOf(world, 'loyalty');
+  const ended = Promise.withResolvers<undefined>();
+  await using connection = connectBroker({ url: before.uri, name: 'a consumer' });
+  await connection.opened();
+  connection.subscribe(({ state }) => {
+    if (state === 'disconnected') ended.resolve(undefined);
+  });
+  await world.broker({ ...PER_SUBSCRIPTION, allowedNamespaces: ['other'] });
+  await ended.promise;
+  await eventually(async () => (await usersOf(broker)).length === 0);
+  expect(operator.condition('loyalty', 'Ready')?.reason).toBe('BrokerNotAllowed');
+  await world.broker(PER_SUBSCRIPTION);
+  await eventually(async () => (await usersOf(broker)).length === 2);
+  expect(await usersOf(broker)).toContain(before.user);
+  expect((await accessOf(world, 'loyalty')).uri).toBe(before.uri);
+  expect(await isLetIn(before.uri)).toBe(true);
 });
 
 test('without the right to make users nothing is handed out, and the EventBroker says what to do', async () => {
