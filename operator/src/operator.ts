@@ -24,7 +24,7 @@ import { scalingControllers } from './scaling/controllers.ts';
 import { Scaler } from './scaling/scaler.ts';
 import type { ScalerOptions } from './scaling/scaler.ts';
 import { notScaling } from './scaling/state.ts';
-import { isClaimed, isDeleting, keyOfSubscription, namespaceOf } from './subscriptions/claims.ts';
+import { isClaimed, isDeleting, keyOfBound, namespaceOf } from './subscriptions/claims.ts';
 import { foreseen, inVain } from './subscriptions/foresight.ts';
 import { isHandsOff } from './subscriptions/hands-off.ts';
 import { SubscriptionReconciler } from './subscriptions/reconciler.ts';
@@ -244,8 +244,8 @@ function connectControllers(
   registry.askAgain = (broker) => brokers.enqueue(broker);
   registry.onChange((broker) => {
     const isItsOwn = (one: BoundResource) => one.spec.brokerRef.name === broker;
-    resync(subscriptions, source.subscriptions.list().filter(isItsOwn).map(keyOfSubscription));
-    resync(publishers, source.publishers.list().filter(isItsOwn).map(keyOfSubscription));
+    resync(subscriptions, source.subscriptions.list().filter(isItsOwn).map(keyOfBound));
+    resync(publishers, source.publishers.list().filter(isItsOwn).map(keyOfBound));
   });
   registry.survey = async (connection: BrokerConnection) => {
     try {
@@ -285,7 +285,7 @@ function usersOf({ subscriptions, brokers }: ResourceSource, broker: string): st
       (one) =>
         one.spec.brokerRef.name === broker && (resource === undefined || allows(resource, namespaceOf(one))),
     )
-    .map(keyOfSubscription)
+    .map(keyOfBound)
     .sort();
 }
 

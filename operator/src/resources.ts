@@ -1,7 +1,7 @@
 /** The resources the operator reconciles, as both sources hold them. */
 import type { CustomResource } from '@warren/controller';
 import type { EventSubscriptionSpec, ExchangeNames } from '@warren/topology';
-import type { CredentialsPolicy } from './users/consumer-users.ts';
+import type { CredentialsPolicy } from './users/broker-users.ts';
 
 export const API_VERSION = 'warren.events/v1alpha1';
 

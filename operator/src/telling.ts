@@ -3,7 +3,7 @@ import type { Log } from '@warren/controller';
 import { BindingTakenError, ConsumerUserError } from './errors.ts';
 import type { BoundResource } from './resources.ts';
 import type { ResourceSource, StoryEvent } from './source.ts';
-import { keyOfSubscription } from './subscriptions/claims.ts';
+import { keyOfBound } from './subscriptions/claims.ts';
 
 export function tellOf(
   resource: BoundResource,
@@ -12,7 +12,7 @@ export function tellOf(
 ): void {
   source.tell(resource, story);
   const what = resource.kind === 'EventPublisher' ? 'publisher' : 'subscription';
-  const fields = { [what]: keyOfSubscription(resource), reason: story.reason };
+  const fields = { [what]: keyOfBound(resource), reason: story.reason };
   log[story.type === 'Warning' ? 'warn' : 'info'](fields, story.message);
 }
 

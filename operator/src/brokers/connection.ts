@@ -24,8 +24,8 @@ import { Mirror } from './mirror.ts';
 import { Turns } from './turns.ts';
 import type { Reading } from './mirror.ts';
 import type { BrokerAccess } from './secret.ts';
-import { ConsumerUsers } from '../users/consumer-users.ts';
-import type { CredentialsPolicy } from '../users/consumer-users.ts';
+import { BrokerUsers } from '../users/broker-users.ts';
+import type { CredentialsPolicy } from '../users/broker-users.ts';
 
 export interface BrokerConnectionOptions {
   /** The EventBroker's. */
@@ -58,7 +58,7 @@ export class BrokerConnection {
   readonly version: string;
   readonly capabilities: BrokerCapabilities;
   /** The consumers' own users. */
-  readonly users: ConsumerUsers;
+  readonly users: BrokerUsers;
   readonly #client: BrokerClient;
   readonly #metrics: OperatorMetrics;
   readonly #foreseen: (found: Inventory) => readonly Membership[];
@@ -84,7 +84,7 @@ export class BrokerConnection {
     this.tls = access.tls;
     this.version = version;
     this.capabilities = capabilities;
-    this.users = new ConsumerUsers({
+    this.users = new BrokerUsers({
       broker: name,
       vhost: access.vhost,
       policy: options.credentials,

@@ -26,7 +26,7 @@ import type {
 } from '../resources.ts';
 import type { ResourceSource, SecretRef, StoryEvent } from '../source.ts';
 import { isDeepStrictEqual } from 'node:util';
-import { keyOfSubscription, namespaceOf } from '../subscriptions/claims.ts';
+import { keyOfBound, namespaceOf } from '../subscriptions/claims.ts';
 import type { KindValidator } from '../validation/crd.ts';
 import { describeProblem } from './document.ts';
 import type { Problem } from './document.ts';
@@ -316,7 +316,7 @@ export class FolderSource implements ResourceSource {
   }
 
   async addFinalizer<T extends BoundResource>(resource: T): Promise<T> {
-    const changed = await this.#collectionOf(resource.kind).change(keyOfSubscription(resource), (record) => {
+    const changed = await this.#collectionOf(resource.kind).change(keyOfBound(resource), (record) => {
       const { metadata } = record.resource;
       const finalizers = [...new Set([...(metadata.finalizers ?? []), FINALIZER])];
       return { ...record, resource: { ...record.resource, metadata: { ...metadata, finalizers } } };
@@ -325,7 +325,7 @@ export class FolderSource implements ResourceSource {
   }
 
   async removeFinalizer(resource: BoundResource): Promise<void> {
-    const key = keyOfSubscription(resource);
+    const key = keyOfBound(resource);
     const collection = this.#collectionOf(resource.kind);
     // What came back in the meantime was not deleted: its file is there again.
     if (collection.get(key)?.metadata.deletionTimestamp === undefined) return;
@@ -334,7 +334,7 @@ export class FolderSource implements ResourceSource {
   }
 
   async letGo(resource: BoundResource): Promise<void> {
-    await this.#collectionOf(resource.kind).change(keyOfSubscription(resource), (record) => {
+    await this.#collectionOf(resource.kind).change(keyOfBound(resource), (record) => {
       const { finalizers: _, ...metadata } = record.resource.metadata;
       return { ...record, resource: { ...record.resource, metadata } };
     });
@@ -344,7 +344,7 @@ export class FolderSource implements ResourceSource {
     resource: SubscriptionResource,
     status: SubscriptionStatus,
   ): Promise<boolean> {
-    const key = keyOfSubscription(resource);
+    const key = keyOfBound(resource);
     if (isDeepStrictEqual(this.subscriptions.get(key)?.status, status)) return false;
     await this.subscriptions.change(key, (record) => ({
       ...record,
@@ -354,7 +354,7 @@ export class FolderSource implements ResourceSource {
   }
 
   async writePublisherStatus(resource: PublisherResource, status: PublisherStatus): Promise<boolean> {
-    const key = keyOfSubscription(resource);
+    const key = keyOfBound(resource);
     if (isDeepStrictEqual(this.publishers.get(key)?.status, status)) return false;
     await this.publishers.change(key, (record) => ({ ...record, resource: { ...record.resource, status } }));
     return true;
@@ -370,7 +370,7 @@ export class FolderSource implements ResourceSource {
   tell(resource: BoundResource | BrokerResource, event: StoryEvent): void {
     const now = new Date().toISOString();
     const { kind, metadata } = resource;
-    const key = kind === 'EventBroker' ? metadata.name : keyOfSubscription(resource);
+    const key = kind === 'EventBroker' ? metadata.name : keyOfBound(resource);
     const telling = this.#collectionOf(kind).change(key, (record) => ({
       ...record,
       events: addEvent(record.events, event, now),

@@ -18,7 +18,7 @@ import type { BrokerConnection } from '../brokers/connection.ts';
 import type { Reading } from '../brokers/mirror.ts';
 import type { MigrationStatus, SubscriptionResource } from '../resources.ts';
 import type { StoryEvent } from '../source.ts';
-import { keyOfSubscription } from '../subscriptions/claims.ts';
+import { keyOfBound } from '../subscriptions/claims.ts';
 import type { Partner } from '../subscriptions/handover.ts';
 import { keyOf } from './migrator.ts';
 import type { Migrator, Pass, PassHooks } from './migrator.ts';
@@ -150,7 +150,7 @@ export function takeoverProgress(
   return {
     queue,
     from: old.key,
-    to: keyOfSubscription(resource),
+    to: keyOfBound(resource),
     phase,
     moved: (before?.moved ?? 0) + moved,
     ...(left === undefined ? {} : { remaining: left }),

@@ -16,7 +16,7 @@ import { describeProblem, parseDocuments } from '../folder/document.ts';
 import { loadFiles } from '../folder/load.ts';
 import type { LoadedResource, TextFile } from '../folder/load.ts';
 import type { BrokerResource, PublisherResource, SubscriptionResource } from '../resources.ts';
-import { keyOfSubscription } from '../subscriptions/claims.ts';
+import { keyOfBound } from '../subscriptions/claims.ts';
 import { readPaths } from '../validate.ts';
 import type { KindValidator } from '../validation/crd.ts';
 import type { PlanCommand } from './args.ts';
@@ -179,10 +179,10 @@ async function removedBeside(
   planned: readonly Planned<SubscriptionResource>[],
   present: Present,
 ): Promise<SubscriptionResource[]> {
-  const named = new Set(planned.map(({ resource }) => keyOfSubscription(resource)));
+  const named = new Set(planned.map(({ resource }) => keyOfBound(resource)));
   const namespaces = new Set(planned.map(({ resource }) => resource.metadata.namespace ?? 'default'));
   const all = await Promise.all([...namespaces].sort().map((one) => present.subscriptionsIn(one)));
-  return all.flat().filter((one) => !named.has(keyOfSubscription(one)));
+  return all.flat().filter((one) => !named.has(keyOfBound(one)));
 }
 
 async function readBrokers(

@@ -16,13 +16,7 @@ import { ConsumerUserError } from '../errors.ts';
 import { allows, describeNotAllowed, PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import {
-  hasOwnNames,
-  isClaimed,
-  isDeleting,
-  keyOfSubscription,
-  namespaceOf,
-} from '../subscriptions/claims.ts';
+import { hasOwnNames, isClaimed, isDeleting, keyOfBound, namespaceOf } from '../subscriptions/claims.ts';
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { refusalOf, tellOf } from '../telling.ts';
 import { bindingNameOf, handOut } from '../users/handout.ts';
@@ -140,7 +134,7 @@ export class PublisherReconciler {
     const tls = tlsEntriesOf(connection.tls);
     const settings = (uri: string) => publisherEntries(resource, capabilities, uri, tls);
     await handOut(publisherOf(resource, connection), settings, { connection, source, signal });
-    const message = describeReady(resource, events, connection.users.isPerSubscription);
+    const message = describeReady(resource, events, connection.users.arePerOwner);
     await this.#conclude(resource, { ready: 'True', reason: 'Bound', message, isBound: true });
   }
 
@@ -187,7 +181,7 @@ export class PublisherReconciler {
   }
 
   #now(resource: PublisherResource): PublisherResource {
-    return this.#options.source.publishers.get(keyOfSubscription(resource)) ?? resource;
+    return this.#options.source.publishers.get(keyOfBound(resource)) ?? resource;
   }
 
   /** Writes the status, and tells of it where it says something new. */

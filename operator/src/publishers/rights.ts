@@ -3,7 +3,7 @@ import { exchangesOf, patternOf, routingKeysOf } from '@warren/topology';
 import type { BrokerCapabilities, ExchangeNames, TlsEntries } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import type { PublisherResource, PublisherSpec } from '../resources.ts';
-import { keyOfSubscription, namespaceOf } from '../subscriptions/claims.ts';
+import { keyOfBound, namespaceOf } from '../subscriptions/claims.ts';
 import type { UserOwner } from '../users/handout.ts';
 import type { Rights } from '../users/user.ts';
 
@@ -75,7 +75,7 @@ export function publisherEntries(
     provider: 'warren',
     uri,
     ...tls,
-    publisher: keyOfSubscription(resource),
+    publisher: keyOfBound(resource),
     'events-exchange': exchangesOf(capabilities).events,
   };
 }

@@ -1,7 +1,7 @@
 /** Whether an EventPublisher may have its names. Pure. */
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { keyOfSubscription } from '../subscriptions/claims.ts';
+import { keyOfBound } from '../subscriptions/claims.ts';
 import { bindingNameOf } from '../users/handout.ts';
 
 /**
@@ -12,13 +12,13 @@ export function isNameTaken(
   resource: Pick<PublisherResource, 'metadata'>,
   { subscriptions }: Pick<ResourceSource, 'subscriptions'>,
 ): boolean {
-  return subscriptions.get(keyOfSubscription(resource)) !== undefined;
+  return subscriptions.get(keyOfBound(resource)) !== undefined;
 }
 
 export function describeNameTaken(resource: PublisherResource): string {
   const { name } = resource.metadata;
   return (
-    `the EventSubscription ${keyOfSubscription(resource)} has the binding ${bindingNameOf(resource)}, and publishes with it: ` +
+    `the EventSubscription ${keyOfBound(resource)} has the binding ${bindingNameOf(resource)}, and publishes with it: ` +
     `a service that subscribes needs no EventPublisher, so delete this one, or give it another name than ${name}`
   );
 }

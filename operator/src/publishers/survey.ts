@@ -6,7 +6,7 @@ import { conditionOf } from '../conditions.ts';
 import { allows } from '../resources.ts';
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { isDeleting, keyOfSubscription, namespaceOf } from '../subscriptions/claims.ts';
+import { isDeleting, keyOfBound, namespaceOf } from '../subscriptions/claims.ts';
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { isNameTaken } from './standing.ts';
 import { isSettled } from './status.ts';
@@ -32,5 +32,5 @@ export function surveyPublishers(
   return source.publishers
     .list()
     .filter((one) => one.spec.brokerRef.name === name && isWorthIt(one))
-    .map(keyOfSubscription);
+    .map(keyOfBound);
 }

@@ -6,7 +6,7 @@ import { wantedTopology } from '@warren/topology';
 import type { BrokerCapabilities } from '@warren/topology';
 import type { QueueActivity } from '@warren/rabbitmq';
 import type { SubscriptionResource } from '../resources.ts';
-import { keyOfSubscription, namespaceOf } from '../subscriptions/claims.ts';
+import { keyOfBound, namespaceOf } from '../subscriptions/claims.ts';
 import { demandOf, isUnrefuted, limitsOf, unknown } from './demand.ts';
 import type { Demand } from './demand.ts';
 import { NOTHING_SEEN, observe } from './observation.ts';
@@ -93,7 +93,7 @@ export class Meter {
     activity: ReadonlyMap<string, QueueActivity>,
     replicas: number,
   ): void {
-    const key = keyOfSubscription(resource);
+    const key = keyOfBound(resource);
     const observation = observationOf(queues, activity, replicas, this.#now());
     if (observation === undefined) return;
     this.#histories.set(key, observe(this.#histories.get(key) ?? NOTHING_SEEN, observation));
@@ -115,7 +115,7 @@ export class Meter {
   demandOf(resource: SubscriptionResource): Demand | undefined {
     const limits = limitsOf(resource.spec);
     if (limits === undefined) return undefined;
-    const key = keyOfSubscription(resource);
+    const key = keyOfBound(resource);
     const askedAt = this.#askedAt.get(key) ?? this.#begin(key, resource);
     const history = this.#histories.get(key) ?? NOTHING_SEEN;
     const seenAt = history.last?.at;

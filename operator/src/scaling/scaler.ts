@@ -15,7 +15,7 @@ import { conditionOf } from '../conditions.ts';
 import type { ServingKeeper } from '../external-metrics/serving.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { isDeleting, keyOfSubscription, namespaceOf } from '../subscriptions/claims.ts';
+import { isDeleting, keyOfBound, namespaceOf } from '../subscriptions/claims.ts';
 import { isHandsOff, isPaused } from '../subscriptions/hands-off.ts';
 import { limitsOf, unknown } from './demand.ts';
 import type { Limits } from './demand.ts';
@@ -75,7 +75,7 @@ export class Scaler {
 
   /** Undefined while nothing is known: what was said before stays. */
   stateOf(resource: SubscriptionResource): ScalingState | undefined {
-    return this.#states.get(keyOfSubscription(resource));
+    return this.#states.get(keyOfBound(resource));
   }
 
   /** Something that concerns all of them has changed. */
@@ -85,8 +85,7 @@ export class Scaler {
 
   /** The subscriptions that a workload consumes for. */
   *consumersOf(workload: { kind: string; namespace: string; name: string }): Generator<string> {
-    for (const resource of this.#byConsumer().get(consumerKey(workload)) ?? [])
-      yield keyOfSubscription(resource);
+    for (const resource of this.#byConsumer().get(consumerKey(workload)) ?? []) yield keyOfBound(resource);
   }
 
   async reconcile(key: string, { signal }: Context): Promise<Result> {
@@ -139,7 +138,7 @@ export class Scaler {
         log.debug({ broker, error: String(error) }, 'what the queues do could not be read');
       }
     }
-    for (const resource of scaled) if (this.#isNews(resource)) this.lookAt(keyOfSubscription(resource));
+    for (const resource of scaled) if (this.#isNews(resource)) this.lookAt(keyOfBound(resource));
     // A broker that takes its time is not asked without a pause.
     return { requeueAfterMs: Math.max(sampleMs, 4 * (this.#now() - began)) };
   }
@@ -216,7 +215,7 @@ export class Scaler {
     desired: number | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    const key = keyOfSubscription(resource);
+    const key = keyOfBound(resource);
     if (desired !== 0) this.#idleSince.delete(key);
     if (limits.min > 0 || desired === undefined) return;
     const { platform } = this.#options;
@@ -236,7 +235,7 @@ export class Scaler {
 
   #conclude(resource: SubscriptionResource, state: ScalingState): void {
     const { source, log } = this.#options;
-    const key = keyOfSubscription(resource);
+    const key = keyOfBound(resource);
     const asked = this.#states.get(key);
     this.#states.set(key, state);
     // Once is enough, though the status may not be written for a while (the broker does not answer): who is asked to write it
@@ -252,7 +251,7 @@ export class Scaler {
 
   #isNews(resource: SubscriptionResource): boolean {
     const demand = this.#meter.demandOf(resource);
-    const said = this.#states.get(keyOfSubscription(resource));
+    const said = this.#states.get(keyOfBound(resource));
     if (demand === undefined || said === undefined) return true;
     // Who waits for its time to go to zero is looked at each time.
     if (demand.replicas === 0 && said.replicas?.current === 1) return true;
@@ -281,7 +280,7 @@ export class Scaler {
     const [oldest] = this.#byConsumer().get(consumerKey({ ...consumer, namespace })) ?? [];
     return oldest === undefined || oldest.metadata.uid === resource.metadata.uid
       ? undefined
-      : keyOfSubscription(oldest);
+      : keyOfBound(oldest);
   }
 
   #byConsumer(): Map<string, SubscriptionResource[]> {

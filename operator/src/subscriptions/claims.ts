@@ -33,7 +33,7 @@ export function subscriptionOf(resource: SubscriptionResource): Subscription {
   return { namespace: namespaceOf(resource), name: resource.metadata.name, spec: resource.spec };
 }
 
-export function keyOfSubscription(resource: Named): string {
+export function keyOfBound(resource: Named): string {
   return `${namespaceOf(resource)}/${resource.metadata.name}`;
 }
 

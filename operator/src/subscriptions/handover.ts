@@ -18,7 +18,7 @@ import {
   UNMANAGED_ANNOTATION,
 } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
-import { isClaimed, isDeleting, keyOfSubscription } from './claims.ts';
+import { isClaimed, isDeleting, keyOfBound } from './claims.ts';
 
 /** Another subscription, by what an annotation says. */
 export interface Partner {
@@ -89,7 +89,7 @@ function claimingOf(
 /** Of whom it has begun to take over, by its status. */
 function takenFrom(resource: SubscriptionResource): Partner | undefined {
   const { migration } = resource.status ?? {};
-  return migration?.to === keyOfSubscription(resource) ? partnerOf(migration.from) : undefined;
+  return migration?.to === keyOfBound(resource) ? partnerOf(migration.from) : undefined;
 }
 
 /**
@@ -114,7 +114,7 @@ function obstacle(
   partner: Partner,
   begun: boolean,
 ): string | undefined {
-  const key = keyOfSubscription(resource);
+  const key = keyOfBound(resource);
   const from = partner.key;
   if (from === key) return `a subscription cannot take over from itself: remove ${CLAIM_ANNOTATION}`;
   // The old one let go of it on its own deletion.
@@ -154,7 +154,7 @@ function isStream({ spec }: SubscriptionResource): boolean {
 
 function releasingOf(resource: SubscriptionResource, lookup: Lookup): Standing {
   const said = saidBy(resource, RELEASE_ANNOTATION);
-  const key = keyOfSubscription(resource);
+  const key = keyOfBound(resource);
   const to = partnerOf(said ?? resource.status?.releasedTo ?? '');
   if (to === undefined)
     return said === undefined

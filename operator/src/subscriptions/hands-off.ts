@@ -11,7 +11,7 @@ import type { Said } from '../conditions.ts';
 import { PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { SubscriptionResource, SubscriptionStatus } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
-import { isClaimed, isDeleting, keyOfSubscription, namespaceOf } from './claims.ts';
+import { isClaimed, isDeleting, keyOfBound, namespaceOf } from './claims.ts';
 import { isReleasedTo, standingOf } from './handover.ts';
 import type { Lookup, Standing } from './handover.ts';
 
@@ -85,7 +85,7 @@ export async function standAside(
       const claimed = isClaimed(resource);
       // Said before it is done: that is how they are known again.
       await say('Unmanaged', message, claimed || wasLetGo(resource) ? {} : { binding: undefined });
-      if (claimed) await source.letGo(source.subscriptions.get(keyOfSubscription(resource)) ?? resource);
+      if (claimed) await source.letGo(source.subscriptions.get(keyOfBound(resource)) ?? resource);
     }
     return {};
   }
@@ -117,7 +117,7 @@ export async function standAside(
     await say('Released', message, { releasedTo: to.key, claimedFrom: undefined, migration: undefined }, [
       { type: 'Released', status: 'True', reason: 'TakenOver', message },
     ]);
-    const now = source.subscriptions.get(keyOfSubscription(resource)) ?? resource;
+    const now = source.subscriptions.get(keyOfBound(resource)) ?? resource;
     if (isClaimed(now) && isReleasedTo(now, to.key)) await source.letGo(now);
     return {};
   }

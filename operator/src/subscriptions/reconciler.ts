@@ -33,7 +33,7 @@ import {
   hasOwnNames,
   isClaimed,
   isDeleting,
-  keyOfSubscription,
+  keyOfBound,
   mayAdopt,
   namespaceOf,
   subscriptionOf,
@@ -270,7 +270,7 @@ export class SubscriptionReconciler {
     const { driftPolicy: policy } = resource.spec;
     await this.#voice.conclude(resource, { verdict: 'drifted', differences, policy }, about);
     if (policy === 'Report') return undefined;
-    return source.subscriptions.get(keyOfSubscription(resource)) ?? resource;
+    return source.subscriptions.get(keyOfBound(resource)) ?? resource;
   }
 
   #standingOf(resource: SubscriptionResource): Standing {

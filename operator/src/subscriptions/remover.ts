@@ -22,7 +22,7 @@ import type { ResourceSource } from '../source.ts';
 import { tellOf } from '../telling.ts';
 import { consumerOf } from '../users/handout.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
-import { isClaimed, keyOfSubscription, namespaceOf } from './claims.ts';
+import { isClaimed, keyOfBound, namespaceOf } from './claims.ts';
 import { countsOf } from './counts.ts';
 import { describeLeftovers } from './leftovers.ts';
 import type { Findings } from './status.ts';
@@ -107,7 +107,7 @@ export class Remover {
     connection: BrokerConnection,
     { signal }: Pick<ReconcileContext, 'signal'>,
   ): Promise<Result> {
-    const key = keyOfSubscription(resource);
+    const key = keyOfBound(resource);
     const names = namesOf(namespaceOf(resource), resource.metadata.name);
     // Unbound already at first sight: nobody knows since when, so from now.
     const looked = this.#looked.get(key) ?? { unboundAt: performance.now() };
@@ -209,7 +209,7 @@ export class Remover {
   ): Promise<void> {
     tellOf(resource, { type, reason, action: 'Delete', message }, this.#options);
     await this.#options.source.removeFinalizer(resource);
-    this.#looked.delete(keyOfSubscription(resource));
+    this.#looked.delete(keyOfBound(resource));
   }
 }
 

@@ -7,7 +7,7 @@ import type { Inventory } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { conditionOf } from '../conditions.ts';
 import type { SubscriptionResource } from '../resources.ts';
-import { isDeleting, keyOfSubscription, subscriptionOf } from './claims.ts';
+import { isDeleting, keyOfBound, subscriptionOf } from './claims.ts';
 import { countsOf, isCountedAnew } from './counts.ts';
 import { isOtherwiseInForce } from './effective.ts';
 
@@ -22,7 +22,7 @@ export function survey(
     if (resource.spec.brokerRef.name !== connection.name) continue;
     // What is being deleted looks after itself.
     if (isDeleting(resource)) continue;
-    if (!isAtRest(resource) || differs(resource, found, connection)) keys.push(keyOfSubscription(resource));
+    if (!isAtRest(resource) || differs(resource, found, connection)) keys.push(keyOfBound(resource));
   }
   return keys;
 }

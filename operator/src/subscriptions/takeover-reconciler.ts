@@ -9,7 +9,7 @@ import type { Migrator, Pass } from '../migration/migrator.ts';
 import { Takeovers, takeoverBegins, takeoverEnds, takeoverProgress } from '../migration/takeovers.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
-import { isDeleting, keyOfSubscription, namespaceOf } from './claims.ts';
+import { isDeleting, keyOfBound, namespaceOf } from './claims.ts';
 import type { Partner, Standing } from './handover.ts';
 import type { Verdict } from './status.ts';
 import type { Turns } from './turns.ts';
@@ -99,7 +99,7 @@ export class TakeoverReconciler {
     if (pass === undefined) {
       const moved = resource.status?.migration?.moved ?? 0;
       await this.#end(resource, old.key);
-      tell(resource, takeoverEnds(old.key, keyOfSubscription(resource), moved));
+      tell(resource, takeoverEnds(old.key, keyOfBound(resource), moved));
       return isDeleting(resource) ? undefined : { requeueAfterMs: 1 };
     }
     const migration = takeoverProgress(resource, old, pass);

@@ -4,15 +4,15 @@ import type { Said } from '../conditions.ts';
 import { notAdministrator } from '../errors.ts';
 import type { Condition } from '../resources.ts';
 import type { StoryEvent } from '../source.ts';
-import type { ConsumerUsers } from './consumer-users.ts';
+import type { BrokerUsers } from './broker-users.ts';
 
 const TYPE = 'ConsumerCredentials';
 
 /** None where consumers share the broker's user. */
 export function credentialsConditions(
-  users: Pick<ConsumerUsers, 'isPerSubscription' | 'isForbidden' | 'broker'>,
+  users: Pick<BrokerUsers, 'arePerOwner' | 'isForbidden' | 'broker'>,
 ): Said[] {
-  if (!users.isPerSubscription) return [];
+  if (!users.arePerOwner) return [];
   if (users.isForbidden)
     return [
       { type: TYPE, status: 'False', reason: 'NotAdministrator', message: notAdministrator(users.broker) },

@@ -11,7 +11,7 @@ import { ROTATE_ANNOTATION } from '../resources.ts';
 import type { BoundResource, SubscriptionResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
 import { namespaceOf } from '../subscriptions/claims.ts';
-import type { CredentialsPolicy } from './consumer-users.ts';
+import type { CredentialsPolicy } from './broker-users.ts';
 import { credentialsIn, permissionOf, uriFor } from './user.ts';
 import type { Credentials, Rights, UserName } from './user.ts';
 
@@ -67,7 +67,7 @@ async function credentialsFor(
   { connection, source, signal }: HandoutContext,
 ): Promise<Handout> {
   const { users, uri } = connection;
-  if (!users.isPerSubscription) return { uri, entries: {} };
+  if (!users.arePerOwner) return { uri, entries: {} };
   const bindingName = bindingNameOf(resource);
   const keep = async (binding: Entries | undefined): Promise<Handout | undefined> => {
     const credentials = inForce(binding, of);

@@ -23,7 +23,7 @@ export async function removeUsersOf(
 ): Promise<string | undefined> {
   const { users, name } = connection;
   const wasHandedOne = async () =>
-    (users.isPerSubscription && resource.status?.binding !== undefined) ||
+    (users.arePerOwner && resource.status?.binding !== undefined) ||
     inForce(await source.readBinding(resource, bindingNameOf(resource)), of) !== undefined;
   // After a write that failed nobody knows who is there; and the right may be back.
   if (users.isForbidden ? await wasHandedOne() : !users.isKnown) await users.refresh();

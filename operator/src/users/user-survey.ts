@@ -7,7 +7,7 @@ import { publisherOf } from '../publishers/rights.ts';
 import { isNameTaken } from '../publishers/standing.ts';
 import { allows } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { isDeleting, keyOfSubscription, namespaceOf } from '../subscriptions/claims.ts';
+import { isDeleting, keyOfBound, namespaceOf } from '../subscriptions/claims.ts';
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { bindingNameOf, consumerOf, inForce, isDue } from './handout.ts';
 import type { UserOwner } from './handout.ts';
@@ -30,7 +30,7 @@ export async function surveyUsers(
 ): Promise<WorthReconciling> {
   const { users } = connection;
   const worth: WorthReconciling = { subscriptions: [], publishers: [] };
-  if (!users.isKnown || !(users.isPerSubscription || users.hasAny)) return worth;
+  if (!users.isKnown || !(users.arePerOwner || users.hasAny)) return worth;
   const broker = source.brokers.get(connection.name);
   const named = new Set<string>();
   /** Notes who is named, and tells whether something about it is not as it should be. */
@@ -39,7 +39,7 @@ export async function surveyUsers(
     const credentials = inForce(binding, of);
     if (credentials !== undefined) named.add(credentials.user);
     // What is being deleted looks after itself.
-    if (!users.isPerSubscription || isDeleting(resource)) return false;
+    if (!users.arePerOwner || isDeleting(resource)) return false;
     if (isPaused(resource) || isUnmanaged(resource)) return false;
     if (broker !== undefined && !allows(broker, namespaceOf(resource))) return users.has(of);
     return (
@@ -52,12 +52,12 @@ export async function surveyUsers(
     if (resource.spec.brokerRef.name !== connection.name) continue;
     const off = await isOff(consumerOf(resource, connection));
     // What has no binding yet is not that far.
-    if (off && resource.status?.binding !== undefined) worth.subscriptions.push(keyOfSubscription(resource));
+    if (off && resource.status?.binding !== undefined) worth.subscriptions.push(keyOfBound(resource));
   }
   for (const resource of source.publishers.list()) {
     if (resource.spec.brokerRef.name !== connection.name) continue;
     const off = await isOff(publisherOf(resource, connection));
-    if (off && !isNameTaken(resource, source)) worth.publishers.push(keyOfSubscription(resource));
+    if (off && !isNameTaken(resource, source)) worth.publishers.push(keyOfBound(resource));
   }
   // Of other namespaces another operator knows.
   const isOthers = (namespace: string) => source.namespace !== undefined && source.namespace !== namespace;

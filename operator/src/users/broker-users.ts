@@ -27,7 +27,7 @@ export interface CredentialsPolicy {
   maxAge?: string;
 }
 
-export interface ConsumerUsersOptions {
+export interface BrokerUsersOptions {
   /** The EventBroker's name. */
   broker: string;
   vhost: string;
@@ -35,7 +35,7 @@ export interface ConsumerUsersOptions {
   client: BrokerClient;
 }
 
-export class ConsumerUsers {
+export class BrokerUsers {
   readonly vhost: string;
   readonly policy: CredentialsPolicy;
   /** The EventBroker's name. */
@@ -50,21 +50,21 @@ export class ConsumerUsers {
   /** When a user was first seen that no binding names, in milliseconds of `performance.now()`. */
   readonly #unneededSince = new Map<string, number>();
 
-  constructor({ broker, vhost, policy, client }: ConsumerUsersOptions) {
+  constructor({ broker, vhost, policy, client }: BrokerUsersOptions) {
     this.vhost = vhost;
     this.policy = policy;
     this.broker = broker;
     this.#client = client;
   }
 
-  /** Every consumer has a user of its own. */
-  get isPerSubscription(): boolean {
+  /** Every subscription and every publisher has a user of its own. */
+  get arePerOwner(): boolean {
     return this.policy.mode === 'PerSubscription';
   }
 
   /** Reads what there is, where that matters: what an earlier policy made goes too, and then nobody asks any more. */
   async look(): Promise<void> {
-    if (this.isPerSubscription || this.#found === undefined || this.hasAny) await this.refresh();
+    if (this.arePerOwner || this.#found === undefined || this.hasAny) await this.refresh();
   }
 
   /** The broker's user may not manage users, as far as somebody asked. */
