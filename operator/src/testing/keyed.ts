@@ -1,7 +1,7 @@
 /** For tests of ordering by key: who publishes, who consumes and follows its binding, and a book of what was handled. */
 import { setTimeout as paused } from 'node:timers/promises';
 import { createManagementClient } from '@warren/rabbitmq';
-import type { ConsumerSettings } from '@warren/rabbitmq';
+import type { ConsumerSettings, Delivery, Handler } from '@warren/rabbitmq';
 import { HASH_EXCHANGE } from '@warren/topology';
 import type { BrokerAccess } from './shop-world.ts';
 import { readSettingsOf } from './virtual-host.ts';
@@ -71,18 +71,21 @@ export function keyedPublisher({ publisher: to }: VirtualHost) {
 export function ledger() {
   const handled = new Set<string>();
   const last = new Map<string, number>();
-  const busy = new Set<string>();
+  /** By key, what is in hand. */
+  const busy = new Map<string, string>();
   const wrong: string[] = [];
   const again: string[] = [];
   return {
     handled,
     again,
     wrong,
-    handle: async ({ content }: { content: Buffer }) => {
+    handle: async ({ content, queue, redelivered }: Delivery) => {
       const id = content.toString();
       const [key = '', number = ''] = id.split(':');
-      if (busy.has(key)) wrong.push(`${id} beside another of its key`);
-      busy.add(key);
+      const inHand = `${id} of ${queue}${redelivered ? ', redelivered' : ''}${handled.has(id) ? ', again' : ''}`;
+      const other = busy.get(key);
+      if (other !== undefined) wrong.push(`${inHand} beside ${other}`);
+      busy.set(key, inHand);
       await paused(Math.random() < 0.05 ? 2 : 0);
       busy.delete(key);
       if (handled.has(id)) {
@@ -90,7 +93,7 @@ export function ledger() {
         return;
       }
       const before = last.get(key) ?? -1;
-      if (Number(number) !== before + 1) wrong.push(`${id} after ${key}:${before}`);
+      if (Number(number) !== before + 1) wrong.push(`${inHand} after ${key}:${before}`);
       last.set(key, Number(number));
       handled.add(id);
     },
@@ -102,7 +105,7 @@ export async function following(
   host: VirtualHost,
   state: string,
   name: string,
-  handle: (delivery: { content: Buffer }) => Promise<void>,
+  handle: Handler,
 ): Promise<AsyncDisposable> {
   let settings: ConsumerSettings = await readSettingsOf(state, name);
   const consumer = host.consume(settings, handle);
