@@ -25,7 +25,9 @@ async function faultyWorld(names: readonly string[]): Promise<FaultyWorld> {
   const broker = stack.use(await testBroker());
   const host = stack.use(virtualHost(broker));
   const proxy = stack.use(await faultProxy(broker.managementUrl));
-  const world = stack.use(await folderWorld({ ...broker, managementUrl: proxy.managementUrl }));
+  // Nobody listens there: all that is written goes by the management API, past the proxy.
+  const amqpUrl = broker.amqpUrl.replace(/@[^/]+/, '@127.0.0.1:1');
+  const world = stack.use(await folderWorld({ ...broker, amqpUrl, managementUrl: proxy.managementUrl }));
   for (const name of names) await world.subscribe(name, { events });
   const all = stack.move();
   return {

@@ -202,6 +202,7 @@ export class BrokerRegistry {
       entry.reach = reach;
       entry.client = connect({
         url: access.managementUrl,
+        uri: access.uri,
         vhost: access.vhost,
         requestsPerSecond,
         observer: ({ method, status }) => metrics.requestMade(name, method, status),

@@ -1,5 +1,5 @@
 /** For tests: a broker's client that notes every call, and fails where it is told to. */
-import { createManagementClient, ManagementError } from '@warren/rabbitmq';
+import { ManagementError } from '@warren/rabbitmq';
 import { connectBroker } from '../brokers/client.ts';
 import type { BrokerClient, ConnectBroker } from '../brokers/client.ts';
 
@@ -44,8 +44,7 @@ export function recordCalls({ timeoutMs }: { timeoutMs?: number } = {}): Calls {
     after: (_call, result) => result,
     reset: () => (made.length = 0),
     connect: (access) => {
-      const client =
-        timeoutMs === undefined ? connectBroker(access) : createManagementClient({ ...access, timeoutMs });
+      const client = connectBroker({ ...access, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
       return new Proxy(client, {
         get(target, name) {
           const method = (target as unknown as Record<string | symbol, unknown>)[name];

@@ -25,6 +25,8 @@ export {
   type ManagementOptions,
   type Overview,
 } from './management/client.ts';
+export { createTopologyWriter, type TopologyWriter, type TopologyWriterOptions } from './topology-writer.ts';
+export { TokenBucket } from './management/token-bucket.ts';
 export type { TlsOptions } from './tls.ts';
 export type {
   BindingFound,

@@ -35,6 +35,7 @@ import {
   type TopicPermissionFound,
   type UserFound,
 } from './users.ts';
+import type { TokenBucket } from './token-bucket.ts';
 import { ManagementHttp, path, type CallOptions, type RequestObserver } from './http.ts';
 import { listOf, PAGE_SIZE, pageAnswer, patternsOf } from './pages.ts';
 
@@ -48,8 +49,8 @@ export interface ManagementOptions {
   maxParallel?: number;
   /** Tries of one call after connection errors, 429, 5xx and answers that are not RabbitMQ's; 4. */
   maxTries?: number;
-  /** How many requests a second are made on average, after a burst of one second's; no limit. Each try counts. */
-  requestsPerSecond?: number | undefined;
+  /** Each try takes from it, which limits the requests a second; no limit. */
+  bucket?: TokenBucket | undefined;
   tls?: TlsOptions;
   observer?: RequestObserver | undefined;
 }
@@ -189,21 +190,13 @@ class VhostClient implements ManagementClient {
   readonly #vhost: string;
 
   constructor(options: ManagementOptions) {
-    const {
-      url,
-      timeoutMs = 10_000,
-      maxParallel = 16,
-      maxTries = 4,
-      requestsPerSecond,
-      tls,
-      observer,
-    } = options;
+    const { url, timeoutMs = 10_000, maxParallel = 16, maxTries = 4, bucket, tls, observer } = options;
     this.#http = new ManagementHttp({
       url,
       timeoutMs,
       maxParallel,
       maxTries,
-      requestsPerSecond,
+      bucket,
       tls,
       observer,
     });

@@ -14,7 +14,7 @@ import { withoutCredentials } from '../endpoint.ts';
 import { Fifo } from '../fifo.ts';
 import { deferred, type Deferred } from '../timing.ts';
 import { retryAfterMs } from './retry-after.ts';
-import { TokenBucket, waitFor } from './token-bucket.ts';
+import { waitFor, type TokenBucket } from './token-bucket.ts';
 import { distrustOf, type TlsOptions } from '../tls.ts';
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
@@ -25,8 +25,8 @@ export interface HttpOptions {
   timeoutMs: number;
   maxParallel: number;
   maxTries: number;
-  /** Every try counts, reads too. */
-  requestsPerSecond?: number | undefined;
+  /** Every try takes from it, reads too. */
+  bucket?: TokenBucket | undefined;
   tls?: TlsOptions | undefined;
   /** Told of every request, tries counted one by one. */
   observer?: RequestObserver | undefined;
@@ -74,7 +74,6 @@ export class ManagementHttp {
   readonly #authorization: string;
   readonly #queue = new Fifo<Turn>();
   readonly #ending = new AbortController();
-  readonly #bucket: TokenBucket | undefined;
   #running = 0;
   /** Nothing is sent before: milliseconds of performance.now(). */
   #quietUntil = 0;
@@ -90,8 +89,6 @@ export class ManagementHttp {
       );
     }
     this.#options = options;
-    const { requestsPerSecond: perSecond } = options;
-    this.#bucket = perSecond === undefined ? undefined : new TokenBucket({ perSecond });
     this.#prefix = url.pathname.replace(/\/+(api\/?)?$/, '');
     const credentials = `${decode(url.username) || 'guest'}:${decode(url.password) || 'guest'}`;
     this.#authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
@@ -220,7 +217,7 @@ export class ManagementHttp {
 
   /** Waits for the rate limit, and for the end of a pause that was asked for; rejects with the signal's reason. */
   async #mayBeSent(signal: AbortSignal): Promise<void> {
-    await this.#bucket?.take(signal);
+    await this.#options.bucket?.take(signal);
     for (;;) {
       const quietMs = this.#quietUntil - performance.now();
       if (quietMs <= 0) return;

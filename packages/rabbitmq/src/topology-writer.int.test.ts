@@ -1,0 +1,160 @@
+import { expect, test } from '@jest/globals';
+import { eventually, testBroker } from '@warren/environment/testing';
+import { connectBroker, type BrokerConnection } from './connection.ts';
+import { createManagementClient } from './management/client.ts';
+import { createTopologyWriter } from './topology-writer.ts';
+
+const events = { name: 'events', type: 'topic', durable: true, autoDelete: false, arguments: {} };
+const quorum = (name: string) => ({
+  name,
+  durable: true,
+  autoDelete: false,
+  arguments: { 'x-queue-type': 'quorum' },
+});
+const binding = (destination: string, source = 'events', routingKey = '#') => ({
+  source,
+  destination,
+  destinationType: 'queue' as const,
+  routingKey,
+  arguments: {},
+});
+/** The broker does each of these in about ten milliseconds: it is left at all of them. */
+const MOMENTS = Array.from({ length: 24 }, (_, index) => index / 2);
+
+async function writing() {
+  const stack = new AsyncDisposableStack();
+  const broker = stack.use(await testBroker());
+  const connection = stack.use(connectBroker({ url: broker.amqpUrl, name: 'writer' }));
+  const management = createManagementClient({ url: broker.managementUrl, vhost: broker.vhost });
+  stack.defer(() => management.close());
+  const writer = createTopologyWriter({ connection });
+  await writer.declareExchange(events);
+  return { broker, connection, management, writer, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** Does it, and is gone so many milliseconds later, as an operator is that is killed. */
+async function leave(
+  connection: BrokerConnection,
+  afterMs: number,
+  doing: () => Promise<unknown>,
+): Promise<void> {
+  await connection.opened();
+  const done = doing().catch(() => undefined);
+  await new Promise((resolve) => setTimeout(resolve, afterMs));
+  connection.reset('killed');
+  await done;
+}
+
+/** Whether the queue takes a message and gives it back; undefined where it is not there. */
+async function works(url: string, queue: string): Promise<boolean | undefined> {
+  await using connection = connectBroker({ url, name: 'prober' });
+  const channel = await (await connection.opened()).createConfirmChannel();
+  channel.on('error', () => undefined);
+  try {
+    await channel.checkQueue(queue);
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 404) return undefined;
+    throw error;
+  }
+  await new Promise<void>((resolve, reject) =>
+    channel.sendToQueue(queue, Buffer.from('x'), {}, (error: unknown) =>
+      error === null ? resolve() : reject(new Error('nacked')),
+    ),
+  );
+  return (await channel.get(queue, { noAck: true })) !== false;
+}
+
+test('a queue whose writer dies while it is declared is there and works, or is not there', async () => {
+  await using t = await writing();
+  await Promise.all(
+    MOMENTS.map(async (afterMs, index) => {
+      await using connection = connectBroker({ url: t.broker.amqpUrl, name: 'dying' });
+      await leave(connection, afterMs, () =>
+        createTopologyWriter({ connection }).declareQueue(quorum(`q-${index}`)),
+      );
+    }),
+  );
+  for (const index of MOMENTS.keys()) {
+    expect(await works(t.broker.amqpUrl, `q-${index}`)).not.toBe(false);
+    await t.writer.declareQueue(quorum(`q-${index}`));
+    expect(await works(t.broker.amqpUrl, `q-${index}`)).toBe(true);
+  }
+});
+
+test('a queue whose writer dies while it is deleted is gone, or is there and works', async () => {
+  await using t = await writing();
+  const names = MOMENTS.map((_, index) => `q-${index}`);
+  await Promise.all(names.map((name) => t.writer.declareQueue(quorum(name))));
+  await Promise.all(
+    names.map(async (name, index) => {
+      await using connection = connectBroker({ url: t.broker.amqpUrl, name: 'dying' });
+      await leave(connection, MOMENTS[index] ?? 0, () =>
+        createTopologyWriter({ connection }).deleteQueue(name),
+      );
+    }),
+  );
+  for (const name of names) expect(await works(t.broker.amqpUrl, name)).not.toBe(false);
+});
+
+test('what is made and removed is what the management API tells of', async () => {
+  await using t = await writing();
+  await t.writer.declareQueue(quorum('q'));
+  await t.writer.bind(binding('q', 'events', 'order.*'));
+  expect(await t.management.queue('q')).toMatchObject({ name: 'q', arguments: { 'x-queue-type': 'quorum' } });
+  expect(await t.management.bindingsOf('q')).toMatchObject([{ source: 'events', routingKey: 'order.*' }]);
+  await t.writer.unbind(binding('q', 'events', 'order.*'));
+  expect(await t.management.bindingsOf('q')).toEqual([]);
+  await t.writer.deleteQueue('q');
+  await t.writer.deleteExchange('events');
+  expect(await t.management.queue('q')).toBeUndefined();
+});
+
+test('what is not there is removed already', async () => {
+  await using t = await writing();
+  await t.writer.deleteQueue('nothing');
+  await t.writer.deleteExchange('nothing');
+  await t.writer.unbind(binding('nothing', 'nowhere'));
+});
+
+test('an operation that the broker refuses says why, and fails no other one', async () => {
+  await using t = await writing();
+  const writer = createTopologyWriter({ connection: t.connection, maxParallel: 2 });
+  await writer.declareQueue(quorum('q'));
+  const classic = { ...quorum('q'), arguments: { 'x-queue-type': 'classic' } };
+  const outcomes = await Promise.allSettled([
+    writer.declareQueue(classic),
+    writer.bind(binding('q')),
+    writer.bind(binding('q', 'nowhere')),
+    writer.bind(binding('q', 'events', 'order.placed')),
+  ]);
+  expect(outcomes).toMatchObject([
+    {
+      reason: {
+        code: 'WARREN_BROKER_CONFLICT',
+        status: 406,
+        message: expect.stringMatching(/^declare queue q: inequivalent arg 'x-queue-type'/),
+      },
+    },
+    { status: 'fulfilled' },
+    { reason: { code: 'WARREN_BROKER_NOT_FOUND', status: 404 } },
+    { status: 'fulfilled' },
+  ]);
+  expect(await t.management.bindingsOf('q')).toHaveLength(2);
+});
+
+test('an operation whose connection is lost says so, and the next one has a new connection', async () => {
+  await using t = await writing();
+  const seen: (number | undefined)[] = [];
+  const writer = createTopologyWriter({
+    connection: t.connection,
+    observer: ({ status }) => seen.push(status),
+  });
+  const failed = writer.declareQueue(quorum('q')).catch((error: unknown) => error);
+  t.connection.reset('cut');
+  expect([undefined, 'WARREN_BROKER_UNREACHABLE']).toContain(
+    ((await failed) as { code?: string } | undefined)?.code,
+  );
+  await eventually(() => t.connection.isOpen);
+  await writer.declareQueue(quorum('q'));
+  expect(seen).toEqual([seen[0], 200]);
+});
