@@ -116,7 +116,8 @@ class Run {
       await this.#close();
     }
     const failure = this.#failure === undefined ? undefined : failed(this.#options, this.#failure);
-    const empty = failure === undefined && left === 0;
+    // What was never confirmed goes back when the channel closes.
+    const empty = failure === undefined && left === 0 && this.#inHand === 0;
     return {
       ...{ moved: this.#moved, empty, left },
       ...(this.#isAttended ? { attended: true } : {}),
