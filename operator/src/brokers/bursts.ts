@@ -5,6 +5,8 @@
  * A piece that comes alone begins at once. One that comes while others are under way waits for more, at most `longestMs`,
  * and no longer than until there are `most`.
  */
+import { Waiters } from './waiters.ts';
+
 export interface BurstOptions {
   most: number;
   longestMs: number;
@@ -12,16 +14,19 @@ export interface BurstOptions {
 
 export class Bursts {
   readonly #options: BurstOptions;
+  readonly #waiters = new Waiters();
   #running = 0;
-  #waiting: (() => void)[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: BurstOptions) {
     this.#options = options;
   }
 
-  async join<Result>(work: () => Promise<Result>): Promise<Result> {
-    if (this.#running > 0) await this.#gathered();
+  /** Rejects with the signal's reason when that aborts before the work has begun. */
+  async join<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
+    signal?.throwIfAborted();
+    if (this.#running > 0) await this.#gathered(signal);
+    signal?.throwIfAborted();
     this.#running += 1;
     try {
       return await work();
@@ -30,20 +35,25 @@ export class Bursts {
     }
   }
 
-  #gathered(): Promise<void> {
+  async #gathered(signal: AbortSignal | undefined): Promise<void> {
     const { most, longestMs } = this.#options;
-    return new Promise((resolve) => {
-      this.#waiting.push(resolve);
-      if (this.#waiting.length >= most) this.#begin();
-      else this.#timer ??= setTimeout(() => this.#begin(), longestMs);
-    });
+    const begun = this.#waiters.wait(signal);
+    if (this.#waiters.count >= most) this.#begin();
+    else this.#timer ??= setTimeout(() => this.#begin(), longestMs);
+    try {
+      await begun;
+    } finally {
+      if (this.#waiters.count === 0) this.#stopTimer();
+    }
   }
 
   #begin(): void {
+    this.#stopTimer();
+    this.#waiters.letAllIn();
+  }
+
+  #stopTimer(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const begin of waiting) begin();
   }
 }

@@ -62,4 +62,57 @@ describe('work in bursts', () => {
     await under;
     expect(await bursts.join(() => Promise.resolve('at once'))).toBe('at once');
   });
+
+  test('that nobody wants any more ends at once, never begins, and is not counted to a burst', async () => {
+    const bursts = new Bursts({ most: 2, longestMs: 100 });
+    const first = endless();
+    const begun: number[] = [];
+    const under = bursts.join(first.work);
+    const leaving = new AbortController();
+    const left = bursts.join(noted(begun, 1), leaving.signal);
+    leaving.abort(new Error('stopped'));
+    await expect(left).rejects.toThrow('stopped');
+    const others = [bursts.join(noted(begun, 2))];
+    await settle();
+    expect(begun).toEqual([]);
+    others.push(bursts.join(noted(begun, 3)));
+    await Promise.all(others);
+    expect(begun).toEqual([2, 3]);
+    first.end();
+    await under;
+  });
+
+  test('leaves no timer behind when the last one that waits leaves', async () => {
+    const bursts = new Bursts({ most: 3, longestMs: 100 });
+    const first = endless();
+    const under = bursts.join(first.work);
+    const [one, two] = [new AbortController(), new AbortController()];
+    const all = [one, two].map(({ signal }) => bursts.join(() => Promise.resolve(), signal));
+    const left = Promise.allSettled(all);
+    one.abort();
+    await settle();
+    expect(jest.getTimerCount()).toBe(1);
+    two.abort();
+    await left;
+    expect(jest.getTimerCount()).toBe(0);
+    first.end();
+    await under;
+  });
+
+  test('does not begin when it is let in and unwanted at the same moment, or unwanted from the start', async () => {
+    const bursts = new Bursts({ most: 2, longestMs: 100 });
+    const first = endless();
+    const begun: number[] = [];
+    const under = bursts.join(first.work);
+    const leaving = new AbortController();
+    const left = bursts.join(noted(begun, 1), leaving.signal);
+    const other = bursts.join(noted(begun, 2));
+    leaving.abort(new Error('stopped'));
+    await expect(left).rejects.toThrow('stopped');
+    await other;
+    await expect(bursts.join(noted(begun, 3), leaving.signal)).rejects.toThrow('stopped');
+    expect(begun).toEqual([2]);
+    first.end();
+    await under;
+  });
 });

@@ -171,14 +171,14 @@ export class BrokerConnection {
     this.#mirror.doubt();
   }
 
-  /** The steps that one subscription needs, begun with those of others. */
-  together<Result>(steps: () => Promise<Result>): Promise<Result> {
-    return this.#bursts.join(steps);
+  /** The steps that one subscription needs, begun with those of others; none of them once the signal has aborted. */
+  together<Result>(steps: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
+    return this.#bursts.join(steps, signal);
   }
 
   /** The same of one that was changed by hand: nobody waits for it. */
-  repairing<Result>(steps: () => Promise<Result>): Promise<Result> {
-    return this.#repairs.take(steps);
+  repairing<Result>(steps: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
+    return this.#repairs.take(steps, signal);
   }
 
   /**

@@ -22,3 +22,55 @@ test('so many run at a time, the others in the order of their coming, and one th
   expect(await Promise.all(all)).toEqual([7, 'Error: no', 7, 7]);
   expect(begun).toEqual([0, 1, 2, 3]);
 });
+
+/** One place, taken until it is told to end, and what has begun in it since. */
+function taken() {
+  const turns = new Turns(1);
+  const first = Promise.withResolvers<undefined>();
+  const begun: number[] = [];
+  const under = turns.take(() => first.promise);
+  const join = (n: number, signal?: AbortSignal) => turns.take(() => Promise.resolve(begun.push(n)), signal);
+  const end = async () => {
+    first.resolve(undefined);
+    await under;
+  };
+  return { join, begun, end };
+}
+
+test('one that waits and is not wanted any more ends at once and takes nobody the place', async () => {
+  const { join, begun, end } = taken();
+  const leaving = new AbortController();
+  const left = join(1, leaving.signal);
+  const other = join(2);
+  leaving.abort(new Error('stopped'));
+  await expect(left).rejects.toThrow('stopped');
+  expect(begun).toEqual([]);
+  await end();
+  await other;
+  await join(3);
+  expect(begun).toEqual([2, 3]);
+});
+
+test('one that is handed the place and unwanted at the same moment hands it on', async () => {
+  const { join, begun, end } = taken();
+  const leaving = new AbortController();
+  // Aborts after the first has handed its place over, and before the next has begun.
+  const left = join(1, leaving.signal);
+  const other = join(2);
+  const ended = end();
+  const stopListening = leaving.signal.removeEventListener.bind(leaving.signal);
+  leaving.signal.removeEventListener = (...args: Parameters<typeof stopListening>) => {
+    stopListening(...args);
+    leaving.abort(new Error('stopped'));
+  };
+  await expect(left).rejects.toThrow('stopped');
+  await Promise.all([ended, other]);
+  expect(begun).toEqual([2]);
+});
+
+test('one that is unwanted from the start begins nothing and leaves the place free', async () => {
+  const turns = new Turns(1);
+  const work = () => Promise.resolve('done');
+  await expect(turns.take(work, AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped');
+  expect(await turns.take(work)).toBe('done');
+});

@@ -366,7 +366,7 @@ export class SubscriptionReconciler {
         if ((await connection.apply(step, signal)) === 'done') done.push(describeStep(step));
       }
     };
-    await (drifted ? connection.repairing(all) : connection.together(all));
+    await (drifted ? connection.repairing(all, signal) : connection.together(all, signal));
     return done;
   }
 
