@@ -19,7 +19,7 @@ export interface OperatorMetrics {
   brokerUp(broker: string, up: boolean): void;
   brokerGone(broker: string): void;
   inventoryRead(broker: string, seconds: number): void;
-  /** To the management API; without a status where no answer came. */
+  /** To the management API, or (method AMQP) over AMQP; without a status where no answer came. */
   requestMade(broker: string, method: string, status: number | undefined): void;
 }
 
@@ -61,7 +61,7 @@ export function createOperatorMetrics(
   });
   const requests = new Counter({
     name: 'warren_broker_requests_total',
-    help: 'Requests to the management API of a broker, by method and status (or "<error>")',
+    help: 'Requests to a broker: to its management API, and over AMQP (method AMQP), by status or reply code (or "<error>")',
     labelNames: ['broker', 'method', 'code'] as const,
     registers,
   });
