@@ -104,7 +104,7 @@ export class KubernetesSource implements ResourceSource {
   readonly #secrets: ResourceClient<Secret>;
   readonly #namespaces: ResourceClient<Namespace>;
   readonly #bindings: Reflector<Secret>;
-  readonly #ownSecrets = new OwnWrites<Secret>(({ data }) => data);
+  readonly #ownSecrets = new OwnWrites<Secret>();
   readonly #reflectors: readonly Pick<Reflector<KubernetesObject>, 'stop'>[];
   readonly #defined: readonly {
     type: ResourceType;
@@ -299,21 +299,27 @@ export class KubernetesSource implements ResourceSource {
       isDeepStrictEqual(before.metadata.ownerReferences, metadata.ownerReferences);
     if (same) return false;
     const secret = { metadata, type: 'servicebinding.io/rabbitmq', data };
-    this.#ownSecrets.writing(secret);
-    if (before !== undefined) {
-      await this.#changeBinding(resource, before, metadata, data);
-      return true;
-    }
-    // Created, not applied: applying would take over a Secret of somebody else's that has this name.
+    await this.#ownSecrets.write(secret, async () => {
+      if (before === undefined) await this.#createBinding(resource, secret);
+      else await this.#changeBinding(resource, before, metadata, data);
+    });
+    return true;
+  }
+
+  /** Created, not applied: applying would take over a Secret of somebody else's that has this name. */
+  async #createBinding(
+    resource: BoundResource,
+    secret: Secret & { data: Readonly<Record<string, string>> },
+  ): Promise<void> {
+    const { metadata, data } = secret;
     try {
       await this.#secrets.create(secret);
     } catch (error) {
       if (!(error instanceof AlreadyExistsError)) throw error;
-      const there = await this.#secrets.find({ name, namespace });
+      const there = await this.#secrets.find({ name: metadata.name, namespace: metadata.namespace });
       if (there === undefined) throw error;
       await this.#changeBinding(resource, there, metadata, data);
     }
-    return true;
   }
 
   /** Patched, not applied: it was created, and what creates owns its entries and owners, so that an apply takes none away. */
