@@ -14,13 +14,14 @@ import type {
   PolicyStep,
   Step,
 } from '@warren/topology';
-import type { ConnectOptions, QueueActivity, QueueFound, QueueStats } from '@warren/rabbitmq';
+import type { ConnectOptions, QueueActivity, QueueStats } from '@warren/rabbitmq';
 import type { OperatorMetrics } from '../metrics.ts';
 import { Batcher } from './batcher.ts';
 import { Bursts } from './bursts.ts';
 import { writtenBy } from './broker-events.ts';
 import type { BrokerClient } from './client.ts';
 import { Mirror } from './mirror.ts';
+import { QueueCounts } from './queue-counts.ts';
 import { Turns } from './turns.ts';
 import type { Reading } from './mirror.ts';
 import type { BrokerAccess } from './secret.ts';
@@ -48,8 +49,6 @@ const BURST = { most: 16, longestMs: 200 };
 /** Fewer than there are workers: an edit would be behind all of them, and a broker with a rate limit takes its time. */
 const REPAIRS_AT_ONCE = 16;
 
-const EMPTY: QueueStats = { messages: 0, ready: 0, unacked: 0, delayed: 0, consumers: 0, state: undefined };
-
 export class BrokerConnection {
   readonly name: string;
   /** `amqp://user:password@host:port/vhost`, for bindings: a secret. */
@@ -71,11 +70,7 @@ export class BrokerConnection {
   readonly #writing = new Map<string, number>();
   /** Exchanges are everybody's: who comes while one is being made waits for it. */
   readonly #declaring = new Map<string, Promise<void>>();
-  #stats = new Map<string, QueueStats>();
-  /** What the last reading counted, and what the broker may not have counted then; undefined once that is known. */
-  #listing: { declared: ReadonlySet<string>; queues: readonly QueueFound[] } | undefined;
-  /** Queues that we made and that the broker has not counted yet. */
-  readonly #declared = new Set<string>();
+  readonly #counts = new QueueCounts();
 
   constructor(options: BrokerConnectionOptions) {
     const { name, access, version, capabilities, client, metrics, foreseen } = options;
@@ -134,21 +129,11 @@ export class BrokerConnection {
 
   /** The counts of a queue as they were last read. Undefined where they are not known: that is not zero. */
   statsOf(queue: string): QueueStats | undefined {
-    return this.#stats.get(queue);
+    return this.#counts.of(queue);
   }
 
-  async refreshStats(): Promise<void> {
-    const { declared: before, queues } = this.#listing ?? { declared: new Set(this.#declared) };
-    this.#listing = undefined;
-    const stats = await this.#client.queueStats(queues === undefined ? {} : { queues });
-    for (const queue of this.#declared) {
-      const counted = stats.get(queue);
-      const isGone = counted === undefined && before.has(queue);
-      // Made a moment ago, or while the others were counted: the broker has not counted it yet.
-      if (counted?.messages === undefined && !isGone) stats.set(queue, EMPTY);
-      else this.#declared.delete(queue);
-    }
-    this.#stats = stats;
+  refreshStats(): Promise<void> {
+    return this.#counts.refresh((listed) => this.#client.queueStats(listed));
   }
 
   /** What these queues hold and have done: asked now. */
@@ -196,8 +181,7 @@ export class BrokerConnection {
         break;
       case 'declareQueue':
         await this.#write(step, () => client.declareQueue(step.queue, options));
-        this.#declared.add(step.queue.name);
-        this.#stats.set(step.queue.name, EMPTY);
+        this.#counts.wrote(step.queue.name, 'declared');
         break;
       case 'bind':
         await this.#write(step, () => client.bind(step.binding, options));
@@ -211,8 +195,7 @@ export class BrokerConnection {
           if (queue !== undefined && queue.messages !== 0) return 'left';
         }
         await this.#write(step, () => client.deleteQueue(step.queue, options));
-        this.#declared.delete(step.queue);
-        this.#stats.delete(step.queue);
+        this.#counts.wrote(step.queue, 'deleted');
         break;
       }
     }
@@ -242,12 +225,7 @@ export class BrokerConnection {
 
   async #read(): Promise<Reading> {
     const began = performance.now();
-    const declared = new Set(this.#declared);
-    const reading = await this.#mirror.refresh(async () => {
-      const found = await this.#client.inventory();
-      this.#listing = { declared, queues: found.queues };
-      return found;
-    });
+    const reading = await this.#mirror.refresh(() => this.#counts.list(() => this.#client.inventory()));
     this.#metrics.inventoryRead(this.name, (performance.now() - began) / 1_000);
     return reading;
   }
