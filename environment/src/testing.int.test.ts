@@ -1,4 +1,7 @@
 /** What tests are given is theirs alone, works, and is gone afterwards. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { connect } from 'amqplib';
 import { mongo } from 'mongoose';
 import { describe, expect, test } from '@jest/globals';
@@ -9,6 +12,7 @@ import {
   testDatabase,
   testEndpoints,
   testPrometheus,
+  type DedicatedBroker,
 } from './testing.ts';
 
 async function vhosts(): Promise<string[]> {
@@ -33,6 +37,24 @@ test('a virtual host takes clients, and is gone afterwards', async () => {
     expect(await vhosts()).toContain(vhost);
   }
   expect(await vhosts()).not.toContain(vhost);
+});
+
+test('a broker that closes a kept connection in the face of a request is asked again', async () => {
+  let requests = 0;
+  const server = createServer((request, response) => {
+    requests += 1;
+    if (requests % 2 === 1) request.socket.destroy();
+    else response.end(request.method === 'GET' ? '[]' : '');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const managementUrl = `http://guest:guest@127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    const on = { amqpUrl: 'amqp://127.0.0.1:1', managementUrl } as DedicatedBroker;
+    await (await testBroker({ on }))[Symbol.asyncDispose]();
+    expect(requests).toBe(8);
+  } finally {
+    server.close();
+  }
 });
 
 test('a database takes documents, and is gone afterwards', async () => {

@@ -232,7 +232,8 @@ async function manage(base: string, method: string, path: string, body?: unknown
     try {
       return await manageOnce(base, method, path, body);
     } catch (error) {
-      if (!(error instanceof TypeError) || tries >= MANAGE_TRIES) throw error;
+      // fetch's "other side closed" is a TypeError of the realm outside jest's, which `instanceof` does not know.
+      if ((error as Error).name !== 'TypeError' || tries >= MANAGE_TRIES) throw error;
       await paused(100 * tries);
     }
   }
