@@ -1,5 +1,5 @@
 /** For tests: a user for an operator of its own, whose tags come and go. */
-import { createManagementClient } from '@warren/rabbitmq';
+import { createManagementClient, hashPassword } from '@warren/rabbitmq';
 
 interface Access {
   amqpUrl: string;
@@ -16,20 +16,9 @@ export interface OwnUser extends AsyncDisposable {
 
 export async function ownUser({ amqpUrl, managementUrl, vhost }: Access, tag: string): Promise<OwnUser> {
   const [name, password] = [`own-${vhost}`, 'own-secret'];
-  const { username, password: administrators, origin } = new URL(managementUrl);
-  const put = async (tags: string) => {
-    const { ok, status } = await fetch(`${origin}/api/users/${name}`, {
-      method: 'PUT',
-      headers: {
-        authorization: `Basic ${btoa(`${username}:${administrators}`)}`,
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify({ password, tags }),
-    });
-    if (!ok) throw new Error(`the user could not be made: ${status}`);
-  };
-  const as = (url: string) => Object.assign(new URL(url), { username: name, password }).href;
   const api = createManagementClient({ url: managementUrl, vhost });
+  const put = (tags: string) => api.putUser({ name, passwordHash: hashPassword(password), tags: [tags] });
+  const as = (url: string) => Object.assign(new URL(url), { username: name, password }).href;
   await put(tag);
   await api.putPermission(name, { configure: '.*', write: '.*', read: '.*' });
   return {
