@@ -104,7 +104,7 @@ function countsOf(samples: readonly Sample[]): Counts {
     // Only the Lease is replaced (PUT); everything else is created, applied, patched or deleted.
     clusterWrites: requests(/method="(POST|PATCH|DELETE)"/),
     clusterReads: requests(/method="GET"/),
-    brokerWrites: broker(/method="(PUT|POST|DELETE)"/),
+    brokerWrites: broker(/method="(PUT|POST|DELETE|AMQP)"/),
     brokerReads: broker(/method="GET"/),
     failedReconciles: reconciles(/result="error"/),
     reconciles: reconciles(),

@@ -100,12 +100,10 @@ function withWrites(management: ManagementClient, way: AmqpWay): BrokerClient {
         ? management.unbind(binding, options)
         : write((by) => by.unbind(binding, options)),
   };
-  const others = {
-    close: async () => {
-      await Promise.all([way.close(), management.close()]);
-    },
+  const close = async () => {
+    await Promise.all([way.close(), management.close()]);
   };
-  const own: Partial<BrokerClient> = { ...writes, ...others };
+  const own: Partial<BrokerClient> = { ...writes, close };
   return new Proxy<BrokerClient>(management, {
     get: (_target, name) => {
       if (Object.hasOwn(own, name)) return Reflect.get(own, name) as unknown;
