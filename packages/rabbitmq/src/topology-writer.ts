@@ -24,6 +24,7 @@ export interface TopologyWriter {
   declareExchange(exchange: Exchange, options?: Signal): Promise<void>;
   deleteExchange(name: string, options?: Signal): Promise<void>;
   declareQueue(queue: Queue, options?: Signal): Promise<void>;
+  /** At once, with all it holds. Quorum queues know no if-empty: unbind, look again, then delete. */
   deleteQueue(name: string, options?: Signal): Promise<void>;
   bind(binding: Binding, options?: Signal): Promise<void>;
   unbind(binding: Binding, options?: Signal): Promise<void>;

@@ -35,6 +35,7 @@ import {
   type TopicPermissionFound,
   type UserFound,
 } from './users.ts';
+import type { TopologyWriter } from '../topology-writer.ts';
 import type { TokenBucket } from './token-bucket.ts';
 import { ManagementHttp, path, type CallOptions, type RequestObserver } from './http.ts';
 import { listOf, PAGE_SIZE, pageAnswer, patternsOf } from './pages.ts';
@@ -90,7 +91,7 @@ interface Signal {
   signal?: AbortSignal;
 }
 
-export interface ManagementClient extends AsyncDisposable {
+export interface ManagementClient extends TopologyWriter, AsyncDisposable {
   overview(options?: Signal): Promise<Overview>;
   /** Everything in the virtual host, but the bindings of the default exchange: every queue has one, by its name alone. */
   inventory(options?: Signal): Promise<Found>;
@@ -117,13 +118,6 @@ export interface ManagementClient extends AsyncDisposable {
    */
   eventExchangeAt(options?: Signal): Promise<string | undefined>;
 
-  declareExchange(exchange: Exchange, options?: Signal): Promise<void>;
-  deleteExchange(name: string, options?: Signal): Promise<void>;
-  declareQueue(queue: Queue, options?: Signal): Promise<void>;
-  /** At once, with all it holds. Quorum queues know no if-empty: unbind, look again, then delete. */
-  deleteQueue(name: string, options?: Signal): Promise<void>;
-  bind(binding: Binding, options?: Signal): Promise<void>;
-  unbind(binding: Binding, options?: Signal): Promise<void>;
   putPolicy(policy: Policy, options?: Signal): Promise<void>;
   deletePolicy(name: string, options?: Signal): Promise<void>;
 
