@@ -248,7 +248,8 @@ async function manageOnce(base: string, method: string, path: string, body?: unk
       'content-type': 'application/json',
     },
     ...(body !== undefined && { body: JSON.stringify(body) }),
-    signal: AbortSignal.timeout(30_000),
+    // A virtual host with ten thousand queues takes its time to go.
+    signal: AbortSignal.timeout(method === 'DELETE' ? 300_000 : 30_000),
   });
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
