@@ -17,13 +17,13 @@ describe('work in bursts', () => {
   afterEach(() => void jest.useRealTimers());
 
   test('begins at once when it comes alone, one after the other too', async () => {
-    const bursts = new Bursts({ most: 3, longestMs: 100 });
+    const bursts = new Bursts({ most: 3, quietMs: 40, longestMs: 100 });
     expect(await bursts.join(() => Promise.resolve(1))).toBe(1);
     expect(await bursts.join(() => Promise.resolve(2))).toBe(2);
   });
 
   test('waits for more while other work is under way, until there are enough', async () => {
-    const bursts = new Bursts({ most: 3, longestMs: 100 });
+    const bursts = new Bursts({ most: 3, quietMs: 40, longestMs: 100 });
     const first = endless();
     const begun: number[] = [];
     const all = [bursts.join(first.work)];
@@ -37,21 +37,37 @@ describe('work in bursts', () => {
     await Promise.all(all);
   });
 
-  test('waits no longer than the longest time, whether the other work ends or not', async () => {
-    const bursts = new Bursts({ most: 3, longestMs: 100 });
+  test('waits until no more comes, whether the other work ends or not', async () => {
+    const bursts = new Bursts({ most: 9, quietMs: 40, longestMs: 100 });
     const first = endless();
     const begun: number[] = [];
     const all = [bursts.join(first.work), bursts.join(noted(begun, 1))];
-    await jest.advanceTimersByTimeAsync(99);
+    await jest.advanceTimersByTimeAsync(39);
+    all.push(bursts.join(noted(begun, 2)));
+    await jest.advanceTimersByTimeAsync(39);
     expect(begun).toEqual([]);
     await jest.advanceTimersByTimeAsync(1);
-    expect(begun).toEqual([1]);
+    expect(begun).toEqual([1, 2]);
+    first.end();
+    await Promise.all(all);
+  });
+
+  test('waits no longer than the longest time, however many come one after the other', async () => {
+    const bursts = new Bursts({ most: 9, quietMs: 40, longestMs: 100 });
+    const first = endless();
+    const begun: number[] = [];
+    const all = [bursts.join(first.work)];
+    for (const n of [1, 2, 3, 4]) {
+      all.push(bursts.join(noted(begun, n)));
+      await jest.advanceTimersByTimeAsync(25);
+      expect(begun).toEqual(n < 4 ? [] : [1, 2, 3, 4]);
+    }
     first.end();
     await Promise.all(all);
   });
 
   test('that fails fails for itself alone', async () => {
-    const bursts = new Bursts({ most: 2, longestMs: 100 });
+    const bursts = new Bursts({ most: 2, quietMs: 40, longestMs: 100 });
     const first = endless();
     const under = bursts.join(first.work);
     const failing = bursts.join(() => Promise.reject(new Error('no')));
@@ -64,7 +80,7 @@ describe('work in bursts', () => {
   });
 
   test('that nobody wants any more ends at once, never begins, and is not counted to a burst', async () => {
-    const bursts = new Bursts({ most: 2, longestMs: 100 });
+    const bursts = new Bursts({ most: 2, quietMs: 40, longestMs: 100 });
     const first = endless();
     const begun: number[] = [];
     const under = bursts.join(first.work);
@@ -83,7 +99,7 @@ describe('work in bursts', () => {
   });
 
   test('leaves no timer behind when the last one that waits leaves', async () => {
-    const bursts = new Bursts({ most: 3, longestMs: 100 });
+    const bursts = new Bursts({ most: 3, quietMs: 40, longestMs: 100 });
     const first = endless();
     const under = bursts.join(first.work);
     const [one, two] = [new AbortController(), new AbortController()];
@@ -91,7 +107,7 @@ describe('work in bursts', () => {
     const left = Promise.allSettled(all);
     one.abort();
     await settle();
-    expect(jest.getTimerCount()).toBe(1);
+    expect(jest.getTimerCount()).toBe(2);
     two.abort();
     await left;
     expect(jest.getTimerCount()).toBe(0);
@@ -100,7 +116,7 @@ describe('work in bursts', () => {
   });
 
   test('does not begin when it is let in and unwanted at the same moment, or unwanted from the start', async () => {
-    const bursts = new Bursts({ most: 2, longestMs: 100 });
+    const bursts = new Bursts({ most: 2, quietMs: 40, longestMs: 100 });
     const first = endless();
     const begun: number[] = [];
     const under = bursts.join(first.work);

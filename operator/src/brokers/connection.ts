@@ -45,7 +45,7 @@ export interface BrokerConnectionOptions {
 /** A reading begins so long after the first who asks for it, so that others may join: milliseconds. */
 const GATHER_READS_MS = 5;
 const GATHER_POLICIES_MS = 50;
-const BURST = { most: 16, longestMs: 200 };
+const BURST = { most: 48, quietMs: 50, longestMs: 500 };
 /** Fewer than there are workers: an edit would be behind all of them, and a broker with a rate limit takes its time. */
 const REPAIRS_AT_ONCE = 16;
 

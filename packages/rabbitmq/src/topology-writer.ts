@@ -33,7 +33,7 @@ export interface TopologyWriter {
 export interface TopologyWriterOptions {
   /** Of the caller, who closes it. */
   connection: BrokerConnection;
-  /** Channels at a time, 16: one of them does one thing at a time. */
+  /** Channels at a time, 48: one of them does one thing at a time. */
   maxParallel?: number;
   /** For one operation, 30,000. */
   timeoutMs?: number;
@@ -157,7 +157,7 @@ class Channels implements TopologyWriter {
   }
 
   async #enter(): Promise<void> {
-    if (this.#running < (this.#options.maxParallel ?? 16)) {
+    if (this.#running < (this.#options.maxParallel ?? 48)) {
       this.#running += 1;
       return;
     }

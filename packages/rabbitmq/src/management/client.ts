@@ -1,7 +1,7 @@
 /**
  * The management API for one virtual host: bulk reads that serve every subscription at once, and single writes.
  *
- * Reads cost pages, not objects (500 queues a page, without statistics). Writes are idempotent: declaring what is there
+ * A listing is one call however many objects there are, and without statistics. Writes are idempotent: declaring what is there
  * as wanted and deleting what is not there both succeed. Declaring what is there with other arguments is
  * WARREN_BROKER_CONFLICT: nothing was changed.
  */
@@ -38,7 +38,7 @@ import {
 import type { TopologyWriter } from '../topology-writer.ts';
 import type { TokenBucket } from './token-bucket.ts';
 import { ManagementHttp, path, type CallOptions, type RequestObserver } from './http.ts';
-import { listOf, PAGE_SIZE, pageAnswer, patternsOf } from './pages.ts';
+import { NAMES_AT_ONCE, pageAnswer, patternsOf } from './patterns.ts';
 
 export interface ManagementOptions {
   /** `http(s)://user:password@host:port`. */
@@ -102,7 +102,7 @@ export interface ManagementClient extends TopologyWriter, AsyncDisposable {
   queueStats(options?: Signal & { queues?: readonly QueueFound[] }): Promise<Map<string, QueueStats>>;
   /**
    * What these queues hold and have done, by the broker's statistics of its last tick (5 s). Those that are not there are
-   * missing. Costs pages of 500 with statistics: for the few queues that need it.
+   * missing. Costs a call with statistics for 500 of them: for the few queues that need it.
    */
   queueActivity(names: readonly string[], options?: Signal): Promise<Map<string, QueueActivity>>;
   /** One queue, or undefined when there is none. */
@@ -212,7 +212,7 @@ class VhostClient implements ManagementClient {
 
   async inventory(options: Signal = {}): Promise<Found> {
     const [exchanges, queues, bindings, policies, operatorPolicies] = await Promise.all([
-      this.#pages(exchangeAnswer, path('exchanges', this.#vhost), {}, options),
+      this.#list(exchangeAnswer, path('exchanges', this.#vhost), options),
       this.#queues(options),
       this.#bindings(path('bindings', this.#vhost), options),
       this.#get(z.array(policyAnswer), path('policies', this.#vhost), options),
@@ -262,7 +262,7 @@ class VhostClient implements ManagementClient {
       this.#get(countingAnswer, path('overview'), { query, ...options }),
       ...patternsOf(names).map((pattern) =>
         this.#get(pageAnswer, path('queues', this.#vhost), {
-          query: { page: 1, page_size: PAGE_SIZE, use_regex: 'true', name: pattern, columns: ACTIVITY },
+          query: { page: 1, page_size: NAMES_AT_ONCE, use_regex: 'true', name: pattern, columns: ACTIVITY },
           ...options,
         }),
       ),
@@ -429,7 +429,17 @@ class VhostClient implements ManagementClient {
   }
 
   #queues(options: Signal): Promise<QueueFound[]> {
-    return this.#pages(queueAnswer, path('queues', this.#vhost), { enable_queue_totals: 'true' }, options);
+    return this.#list(queueAnswer, path('queues', this.#vhost), options, { enable_queue_totals: 'true' });
+  }
+
+  /** In one answer: for every page the broker would go through all of them once more (docs/adr/0028). */
+  #list<T>(
+    schema: z.ZodType<T>,
+    where: string,
+    options: Signal,
+    query: Record<string, string> = {},
+  ): Promise<T[]> {
+    return this.#get(z.array(schema), where, { query: { disable_stats: 'true', ...query }, ...options });
   }
 
   async #get<T>(schema: z.ZodType<T>, where: string, options: CallOptions): Promise<T> {
@@ -439,21 +449,6 @@ class VhostClient implements ManagementClient {
 
   async #delete(where: string, options: CallOptions): Promise<void> {
     await this.#http.call('DELETE', where, { ...options, accept: [404] });
-  }
-
-  /** All pages of a listing, as one. */
-  #pages<T extends { name: string }>(
-    schema: z.ZodType<T>,
-    where: string,
-    query: Record<string, string>,
-    options: Signal,
-  ): Promise<T[]> {
-    return listOf(schema, `GET ${where}`, (page) =>
-      this.#get(pageAnswer, where, {
-        query: { page, page_size: PAGE_SIZE, disable_stats: 'true', ...query },
-        ...options,
-      }),
-    );
   }
 }
 
