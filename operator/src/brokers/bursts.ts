@@ -5,7 +5,7 @@
  * A piece that comes alone begins at once. One that comes while others are under way waits for more: until none has come for
  * `quietMs`, at most `longestMs`, and no longer than until there are `most`.
  */
-import { Waiters } from './waiters.ts';
+import { unlessAborted } from '@warren/rabbitmq';
 
 export interface BurstOptions {
   most: number;
@@ -13,12 +13,19 @@ export interface BurstOptions {
   longestMs: number;
 }
 
+/** Those who wait to begin together. */
+interface Gathering {
+  size: number;
+  /** Runs out when no more come. */
+  quiet: NodeJS.Timeout;
+  begun: Promise<void>;
+  begin: () => void;
+}
+
 export class Bursts {
   readonly #options: BurstOptions;
-  readonly #waiters = new Waiters();
   #running = 0;
-  #quiet: NodeJS.Timeout | undefined;
-  #longest: NodeJS.Timeout | undefined;
+  #gathering: Gathering | undefined;
 
   constructor(options: BurstOptions) {
     this.#options = options;
@@ -27,7 +34,7 @@ export class Bursts {
   /** Rejects with the signal's reason when that aborts before the work has begun. */
   async join<Result>(work: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
     signal?.throwIfAborted();
-    if (this.#running > 0) await this.#gathered(signal);
+    if (this.#running > 0) await this.#begun(signal);
     signal?.throwIfAborted();
     this.#running += 1;
     try {
@@ -37,31 +44,32 @@ export class Bursts {
     }
   }
 
-  async #gathered(signal: AbortSignal | undefined): Promise<void> {
-    const { most, quietMs, longestMs } = this.#options;
-    const begun = this.#waiters.wait(signal);
-    if (this.#waiters.count >= most) this.#begin();
-    else {
-      clearTimeout(this.#quiet);
-      this.#quiet = setTimeout(() => this.#begin(), quietMs);
-      this.#longest ??= setTimeout(() => this.#begin(), longestMs);
-    }
+  async #begun(signal: AbortSignal | undefined): Promise<void> {
+    const gathering = (this.#gathering ??= this.#gather());
+    gathering.size += 1;
+    gathering.quiet.refresh();
+    if (gathering.size >= this.#options.most) gathering.begin();
     try {
-      await begun;
-    } finally {
-      if (this.#waiters.count === 0) this.#stopTimers();
+      await unlessAborted(gathering.begun, signal);
+    } catch (error) {
+      gathering.size -= 1;
+      if (gathering.size === 0) gathering.begin();
+      throw error;
     }
   }
 
-  #begin(): void {
-    this.#stopTimers();
-    this.#waiters.letAllIn();
-  }
-
-  #stopTimers(): void {
-    clearTimeout(this.#quiet);
-    clearTimeout(this.#longest);
-    this.#quiet = undefined;
-    this.#longest = undefined;
+  #gather(): Gathering {
+    const { quietMs, longestMs } = this.#options;
+    const { promise: begun, resolve } = Promise.withResolvers<undefined>();
+    const begin = () => {
+      clearTimeout(quiet);
+      clearTimeout(longest);
+      if (this.#gathering === gathering) this.#gathering = undefined;
+      resolve(undefined);
+    };
+    const quiet = setTimeout(begin, quietMs);
+    const longest = setTimeout(begin, longestMs);
+    const gathering: Gathering = { size: 0, quiet, begun, begin };
+    return gathering;
   }
 }

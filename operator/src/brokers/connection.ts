@@ -14,6 +14,7 @@ import type {
   PolicyStep,
   Step,
 } from '@warren/topology';
+import { Places } from '@warren/rabbitmq';
 import type { ConnectOptions, QueueActivity, QueueStats } from '@warren/rabbitmq';
 import type { OperatorMetrics } from '../metrics.ts';
 import { Batcher } from './batcher.ts';
@@ -22,7 +23,6 @@ import { writtenBy } from './broker-events.ts';
 import type { BrokerClient } from './client.ts';
 import { Mirror } from './mirror.ts';
 import { QueueCounts } from './queue-counts.ts';
-import { Turns } from './turns.ts';
 import type { Reading } from './mirror.ts';
 import type { BrokerAccess } from './secret.ts';
 import { BrokerUsers } from '../users/broker-users.ts';
@@ -65,7 +65,7 @@ export class BrokerConnection {
   readonly #reads: Batcher<'all', Reading>;
   readonly #policies: Batcher<readonly Membership[], 'written'>;
   readonly #bursts = new Bursts(BURST);
-  readonly #repairs = new Turns(REPAIRS_AT_ONCE);
+  readonly #repairs = new Places(REPAIRS_AT_ONCE);
   /** How many writes to an object are under way. */
   readonly #writing = new Map<string, number>();
   /** Exchanges are everybody's: who comes while one is being made waits for it. */

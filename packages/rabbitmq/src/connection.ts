@@ -13,7 +13,7 @@ import { connect, type ChannelModel } from 'amqplib';
 import { createBackoff } from './backoff.ts';
 import { connectionError, parseEndpoint, type Endpoint } from './endpoint.ts';
 import { ClosedError, type BrokerConnectionError } from './errors.ts';
-import { deferred, settledWithin, sleep, type Deferred } from './timing.ts';
+import { deferred, settledWithin, sleep, unlessAborted, type Deferred } from './timing.ts';
 import type { TlsOptions } from './tls.ts';
 
 export type ConnectionState =
@@ -115,16 +115,11 @@ class SupervisedConnection implements BrokerConnection {
     if (this.isClosed) throw new ClosedError(`the connection ${this.name}`);
     if (this.#model !== undefined) return this.#model;
     const waiter = deferred<ChannelModel>();
-    const abort = (): void => {
-      waiter.reject(signal?.reason instanceof Error ? signal.reason : new ClosedError('the wait'));
-    };
     this.#waiters.add(waiter);
-    signal?.addEventListener('abort', abort, { once: true });
     try {
-      return await waiter.promise;
+      return await unlessAborted(waiter.promise, signal);
     } finally {
       this.#waiters.delete(waiter);
-      signal?.removeEventListener('abort', abort);
     }
   }
 

@@ -36,3 +36,17 @@ export interface Deferred<T> {
 export function deferred<T>(): Deferred<T> {
   return Promise.withResolvers<T>();
 }
+
+/** Ends as `work` does, or rejects with the signal's reason once that aborts: then the work goes on unheard. */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  const aborted = deferred<never>();
+  const abort = () => aborted.reject(signal.reason as Error);
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([aborted.promise, work]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

@@ -160,3 +160,16 @@ test('an operation whose connection is lost says so, and the next one has a new 
   await writer.declareQueue(quorum('q'));
   expect(seen).toEqual([seen[0], 200]);
 });
+
+test('whoever waits for a place ends at once when its signal aborts', async () => {
+  await using connection = connectBroker({ url: 'amqp://127.0.0.1:1', name: 'nobody listens' });
+  const writer = createTopologyWriter({ connection, maxParallel: 1 });
+  const leaving = new AbortController();
+  const endOf = (work: Promise<void>) => work.catch((error: unknown) => error);
+  const first = endOf(writer.declareQueue(quorum('first')));
+  const second = endOf(writer.declareQueue(quorum('second'), { signal: leaving.signal }));
+  leaving.abort(new Error('stopped'));
+  expect(await Promise.race([first, second])).toMatchObject({ message: 'stopped' });
+  await connection.close();
+  expect(await first).toMatchObject({ code: 'WARREN_BROKER_UNREACHABLE' });
+});

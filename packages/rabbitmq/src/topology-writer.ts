@@ -11,9 +11,9 @@ import type { Channel } from 'amqplib';
 import type { BrokerConnection } from './connection.ts';
 import { withoutCredentials } from './endpoint.ts';
 import { errorText, ManagementError, type ManagementCode } from './errors.ts';
-import { Fifo } from './fifo.ts';
 import type { TokenBucket } from './management/token-bucket.ts';
-import { deferred, type Deferred } from './timing.ts';
+import { Places } from './places.ts';
+import { deferred } from './timing.ts';
 
 interface Signal {
   signal?: AbortSignal;
@@ -49,11 +49,11 @@ export function createTopologyWriter(options: TopologyWriterOptions): TopologyWr
 class Channels implements TopologyWriter {
   readonly #options: TopologyWriterOptions;
   readonly #idle: Channel[] = [];
-  readonly #waiting = new Fifo<Deferred<undefined>>();
-  #running = 0;
+  readonly #places: Places;
 
   constructor(options: TopologyWriterOptions) {
     this.#options = options;
+    this.#places = new Places(options.maxParallel ?? 48);
   }
 
   declareExchange({ name, type, ...exchange }: Exchange, options?: Signal): Promise<void> {
@@ -96,20 +96,15 @@ class Channels implements TopologyWriter {
     }
   }
 
-  async #do(
+  #do(
     name: string,
     { signal }: Signal = {},
     operation: (channel: Channel) => PromiseLike<unknown>,
   ): Promise<void> {
-    signal?.throwIfAborted();
-    await this.#options.bucket?.take(signal);
-    await this.#enter();
-    try {
-      signal?.throwIfAborted();
+    return this.#places.take(async () => {
+      await this.#options.bucket?.take(signal);
       await this.#on(name, operation);
-    } finally {
-      this.#leave();
-    }
+    }, signal);
   }
 
   /** One that was begun is waited for: whoever asked wants to know whether it was done. */
@@ -154,22 +149,6 @@ class Channels implements TopologyWriter {
       if (at >= 0) this.#idle.splice(at, 1);
     });
     return channel;
-  }
-
-  async #enter(): Promise<void> {
-    if (this.#running < (this.#options.maxParallel ?? 48)) {
-      this.#running += 1;
-      return;
-    }
-    const turn = deferred<undefined>();
-    this.#waiting.push(turn);
-    await turn.promise;
-  }
-
-  #leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#running -= 1;
-    else next.resolve(undefined);
   }
 }
 

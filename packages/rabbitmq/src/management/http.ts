@@ -11,8 +11,7 @@ import type { Dispatcher } from 'undici';
 import { createBackoff } from '../backoff.ts';
 import { ClosedError, ManagementError, errorText, type ManagementCode } from '../errors.ts';
 import { withoutCredentials } from '../endpoint.ts';
-import { Fifo } from '../fifo.ts';
-import { deferred, type Deferred } from '../timing.ts';
+import { Places } from '../places.ts';
 import { retryAfterMs } from './retry-after.ts';
 import { waitFor, type TokenBucket } from './token-bucket.ts';
 import { distrustOf, type TlsOptions } from '../tls.ts';
@@ -49,11 +48,6 @@ export interface Answer {
   body: unknown;
 }
 
-/** A call that waits for a place; `over` once it has one or wants none any more. */
-interface Turn extends Deferred<void> {
-  over: boolean;
-}
-
 /** A path of the API from its parts, which may hold any character; only "." and ".." the API can not name. */
 export function path(...parts: string[]): string {
   if (parts.some((part) => part === '.' || part === '..')) {
@@ -72,9 +66,8 @@ export class ManagementHttp {
   readonly #pool: Pool;
   readonly #prefix: string;
   readonly #authorization: string;
-  readonly #queue = new Fifo<Turn>();
+  readonly #places: Places;
   readonly #ending = new AbortController();
-  #running = 0;
   /** Nothing is sent before: milliseconds of performance.now(). */
   #quietUntil = 0;
   #closing: Promise<void> | undefined;
@@ -89,6 +82,7 @@ export class ManagementHttp {
       );
     }
     this.#options = options;
+    this.#places = new Places(options.maxParallel);
     this.#prefix = url.pathname.replace(/\/+(api\/?)?$/, '');
     const credentials = `${decode(url.username) || 'guest'}:${decode(url.password) || 'guest'}`;
     this.#authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
@@ -107,18 +101,15 @@ export class ManagementHttp {
     const { signal, abort, release } = this.#signalOf(options.signal);
     let limit: NodeJS.Timeout | undefined;
     try {
-      await this.#enter(signal);
-      try {
+      return await this.#places.take(async () => {
         await this.#mayBeSent(signal);
         // the limit begins with the call's turn: many calls at once are no sign of a broker that does not answer
         limit = setTimeout(
           () => abort(new DOMException('no answer', 'TimeoutError')),
           this.#options.timeoutMs,
         );
-        return await this.#tryAll(name, method, where, options, signal);
-      } finally {
-        this.#leave();
-      }
+        return this.#tryAll(name, method, where, options, signal);
+      }, signal);
     } finally {
       clearTimeout(limit);
       release();
@@ -236,35 +227,6 @@ export class ManagementHttp {
       ? `no answer within ${this.#options.timeoutMs} ms`
       : withoutCredentials(errorText(cause)) + hintOf(cause, this.#options.url);
     return new ManagementError('WARREN_BROKER_UNREACHABLE', name, reason);
-  }
-
-  /** Waits for a place, at most as long as the caller wants; rejects with the signal's reason. */
-  async #enter(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#running < this.#options.maxParallel) {
-      this.#running += 1;
-      return;
-    }
-    const turn: Turn = { ...deferred(), over: false };
-    const abort = (): void => {
-      turn.over = true;
-      turn.reject(signal.reason as Error);
-    };
-    this.#queue.push(turn);
-    signal.addEventListener('abort', abort, { once: true });
-    await turn.promise;
-    signal.removeEventListener('abort', abort);
-  }
-
-  /** Hands the place over to the next one that still wants it. */
-  #leave(): void {
-    for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-      if (next.over) continue;
-      next.over = true;
-      next.resolve();
-      return;
-    }
-    this.#running -= 1;
   }
 }
 

@@ -1,12 +1,12 @@
 import { expect, test } from '@jest/globals';
-import { Turns } from './turns.ts';
+import { Places } from './places.ts';
 
 test('so many run at a time, the others in the order of their coming, and one that fails gives its place back', async () => {
-  const turns = new Turns(2);
+  const places = new Places(2);
   const begun: number[] = [];
   const works = [0, 1, 2, 3].map(() => Promise.withResolvers<number>());
   const all = works.map(({ promise }, index) =>
-    turns
+    places
       .take(() => {
         begun.push(index);
         return promise;
@@ -17,6 +17,7 @@ test('so many run at a time, the others in the order of their coming, and one th
   expect(begun).toEqual([0, 1]);
   works[1]?.reject(new Error('no'));
   expect(await all[1]).toBe('Error: no');
+  await new Promise((resolve) => setImmediate(resolve));
   expect(begun).toEqual([0, 1, 2]);
   for (const { resolve } of works) resolve(7);
   expect(await Promise.all(all)).toEqual([7, 'Error: no', 7, 7]);
@@ -25,11 +26,11 @@ test('so many run at a time, the others in the order of their coming, and one th
 
 /** One place, taken until it is told to end, and what has begun in it since. */
 function taken() {
-  const turns = new Turns(1);
+  const places = new Places(1);
   const first = Promise.withResolvers<undefined>();
   const begun: number[] = [];
-  const under = turns.take(() => first.promise);
-  const join = (n: number, signal?: AbortSignal) => turns.take(() => Promise.resolve(begun.push(n)), signal);
+  const under = places.take(() => first.promise);
+  const join = (n: number, signal?: AbortSignal) => places.take(() => Promise.resolve(begun.push(n)), signal);
   const end = async () => {
     first.resolve(undefined);
     await under;
@@ -69,8 +70,8 @@ test('one that is handed the place and unwanted at the same moment hands it on',
 });
 
 test('one that is unwanted from the start begins nothing and leaves the place free', async () => {
-  const turns = new Turns(1);
+  const places = new Places(1);
   const work = () => Promise.resolve('done');
-  await expect(turns.take(work, AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped');
-  expect(await turns.take(work)).toBe('done');
+  await expect(places.take(work, AbortSignal.abort(new Error('stopped')))).rejects.toThrow('stopped');
+  expect(await places.take(work)).toBe('done');
 });
