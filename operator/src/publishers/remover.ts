@@ -6,10 +6,9 @@ import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
 import type { BrokerRegistry } from '../brokers/registry.ts';
-import { patienceOf } from '../patience.ts';
+import { finishDeletion, patienceOf } from '../deletion.ts';
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { tellOf } from '../telling.ts';
 import { isClaimed, namespaceOf } from '../subscriptions/claims.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
 import { publisherOf } from './rights.ts';
@@ -53,29 +52,18 @@ export class PublisherRemover {
     const { source } = this.#options;
     const left = await removeUsersOf(publisherOf(resource, connection), { connection, source, signal });
     if (left !== undefined) return this.#hold(resource, 'NotAdministrator', left);
-    await this.#finish(resource, 'Normal', 'Deleted', 'its users on the broker are deleted');
-    return {};
+    const message = 'its users on the broker are deleted';
+    return finishDeletion(resource, { type: 'Normal', reason: 'Deleted', message }, this.#options);
   }
 
   async #hold(resource: PublisherResource, reason: string, message: string): Promise<Result> {
     const { source, abandonAfterMs, lookAgainMs, conclude } = this.#options;
     const { isOver, leftMs } = patienceOf(resource, abandonAfterMs);
     if (isOver || (await source.namespaceIsEnding(namespaceOf(resource)))) {
-      await this.#finish(resource, 'Warning', 'Abandoned', `${USER_LEFT}: ${message}`);
-      return {};
+      const story = { type: 'Warning', reason: 'Abandoned', message: `${USER_LEFT}: ${message}` } as const;
+      return finishDeletion(resource, story, this.#options);
     }
     await conclude(resource, { ready: 'False', reason, message });
     return { requeueAfterMs: Math.min(lookAgainMs, leftMs) };
-  }
-
-  /** Told before the finalizer goes: afterwards there is nothing left to tell it of. */
-  async #finish(
-    resource: PublisherResource,
-    type: 'Normal' | 'Warning',
-    reason: string,
-    message: string,
-  ): Promise<void> {
-    tellOf(resource, { type, reason, action: 'Delete', message }, this.#options);
-    await this.#options.source.removeFinalizer(resource);
   }
 }

@@ -15,11 +15,10 @@ import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
 import type { BrokerRegistry } from '../brokers/registry.ts';
-import { ENDLESS, patienceOf } from '../patience.ts';
-import type { Patience } from '../patience.ts';
+import { ENDLESS, finishDeletion, patienceOf } from '../deletion.ts';
+import type { Patience } from '../deletion.ts';
 import type { SubscriptionResource } from '../resources.ts';
-import type { ResourceSource } from '../source.ts';
-import { tellOf } from '../telling.ts';
+import type { ResourceSource, StoryEvent } from '../source.ts';
 import { consumerOf } from '../users/handout.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
 import { isClaimed, keyOfBound, namespaceOf } from './claims.ts';
@@ -67,16 +66,14 @@ export class Remover {
   async remove(resource: SubscriptionResource, context: Pick<ReconcileContext, 'signal'>): Promise<Result> {
     // Without a claim nothing on the broker is its own.
     if (!isClaimed(resource)) return {};
-    const state = this.#options.registry.stateOf(resource.spec.brokerRef.name);
+    const broker = this.#options.registry.stateOf(resource.spec.brokerRef.name);
     if (resource.spec.deletionPolicy === 'Retain') {
       const held =
-        state.state === 'up' ? await this.#removeUsers(resource, state.connection, context) : undefined;
+        broker.state === 'up' ? await this.#removeUsers(resource, broker.connection, context) : undefined;
       if (held !== undefined) return held;
-      await this.#finish(resource, 'Normal', 'Retained', `${queuesOf(resource)} and what they hold are left`);
-      return {};
+      const message = `${queuesOf(resource)} and what they hold are left`;
+      return this.#finish(resource, { type: 'Normal', reason: 'Retained', message });
     }
-    const { name } = resource.spec.brokerRef;
-    const broker = this.#options.registry.stateOf(name);
     switch (broker.state) {
       case 'up':
         return this.#removeFrom(resource, broker.connection, context);
@@ -152,8 +149,8 @@ export class Remover {
     await connection.settle(memberships);
     const held = await this.#removeUsers(resource, connection, { signal });
     if (held !== undefined) return held;
-    await this.#finish(resource, 'Normal', 'Deleted', `${queuesOf(resource)} deleted`);
-    return {};
+    const message = `${queuesOf(resource)} deleted`;
+    return this.#finish(resource, { type: 'Normal', reason: 'Deleted', message });
   }
 
   /** Its binding goes with it, and so does who may connect by it. Gives back what to do where that has to wait. */
@@ -179,8 +176,7 @@ export class Remover {
     if (isOver || (await source.namespaceIsEnding(namespaceOf(resource)))) {
       const why = isOver ? message : `the namespace is being deleted; ${message}`;
       const given = left ?? `given up, ${queuesOf(resource)} may be left on the broker`;
-      await this.#finish(resource, 'Warning', 'Abandoned', `${given}: ${why}`);
-      return {};
+      return this.#finish(resource, { type: 'Warning', reason: 'Abandoned', message: `${given}: ${why}` });
     }
     await this.#say(resource, connection, reason, message);
     return { requeueAfterMs: Math.min(lookAgainMs, leftMs) };
@@ -200,16 +196,10 @@ export class Remover {
     });
   }
 
-  /** Told before the finalizer goes: afterwards there is nothing left to tell it of. */
-  async #finish(
-    resource: SubscriptionResource,
-    type: 'Normal' | 'Warning',
-    reason: string,
-    message: string,
-  ): Promise<void> {
-    tellOf(resource, { type, reason, action: 'Delete', message }, this.#options);
-    await this.#options.source.removeFinalizer(resource);
+  async #finish(resource: SubscriptionResource, story: Omit<StoryEvent, 'action'>): Promise<Result> {
+    const result = await finishDeletion(resource, story, this.#options);
     this.#looked.delete(keyOfBound(resource));
+    return result;
   }
 }
 
