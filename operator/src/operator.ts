@@ -104,7 +104,7 @@ export function createOperator(options: OperatorOptions): Operator {
     options.metrics === undefined ? {} : { observer: options.metrics.controller(name) };
   const brokers = createController({
     name: 'eventbroker',
-    reconcile: (key) => registry.reconcile(key),
+    reconcile: (key, { signal }) => registry.reconcile(key, signal),
     sources: [
       source.brokers.changes,
       listed(source.subscriptions.changes),
@@ -247,7 +247,7 @@ function connectControllers(
     resync(subscriptions, source.subscriptions.list().filter(isItsOwn).map(keyOfBound));
     resync(publishers, source.publishers.list().filter(isItsOwn).map(keyOfBound));
   });
-  registry.survey = async (connection: BrokerConnection) => {
+  registry.survey = async (connection: BrokerConnection, signal: AbortSignal) => {
     try {
       await connection.refreshStats();
     } catch (error) {
@@ -258,7 +258,7 @@ function connectControllers(
     const lookup = (key: string) => source.subscriptions.get(key);
     const handsOn = source.subscriptions.list().filter((resource) => !isHandsOff(resource, lookup));
     resync(subscriptions, survey(handsOn, found, connection));
-    await connection.settle(inVain(source, found));
+    await connection.settle(inVain(source, found), signal);
     const worth = await surveyUsers(source, connection, tidyAfterMs);
     resync(subscriptions, worth.subscriptions);
     resync(publishers, [...worth.publishers, ...surveyPublishers(source, found, connection)]);

@@ -14,7 +14,7 @@ import type {
   PolicyStep,
   Step,
 } from '@warren/topology';
-import { Places } from '@warren/rabbitmq';
+import { Places, unlessAborted } from '@warren/rabbitmq';
 import type { ConnectOptions, QueueActivity, QueueStats } from '@warren/rabbitmq';
 import type { OperatorMetrics } from '../metrics.ts';
 import { Batcher } from './batcher.ts';
@@ -89,8 +89,8 @@ export class BrokerConnection {
     this.#metrics = metrics;
     this.#foreseen = foreseen;
     this.#reads = new Batcher(async () => new Map([['all', await this.#read()]]), GATHER_READS_MS);
-    this.#policies = new Batcher(async (joined) => {
-      await this.#writePolicies([...joined].flat());
+    this.#policies = new Batcher(async (joined, signal) => {
+      await this.#writePolicies([...joined].flat(), signal);
       return new Map([...joined].map((memberships) => [memberships, 'written']));
     }, GATHER_POLICIES_MS);
   }
@@ -175,7 +175,7 @@ export class BrokerConnection {
     const options = signal === undefined ? {} : { signal };
     switch (step.step) {
       case 'declareExchange':
-        return this.#declareExchange(step);
+        return this.#declareExchange(step, signal);
       case 'deleteExchange':
         await this.#write(step, () => client.deleteExchange(step.exchange, options));
         break;
@@ -202,24 +202,32 @@ export class BrokerConnection {
     return 'done';
   }
 
-  /** Makes the policies such that these queues have these settings. Shares its writes with whoever asks at the same time. */
-  async settle(memberships: readonly Membership[]): Promise<void> {
-    if (memberships.length > 0) await this.#policies.join(memberships);
+  /**
+   * Makes the policies such that these queues have these settings. Shares its writes with whoever asks at the same time: they
+   * go on until nobody wants them any more.
+   */
+  async settle(memberships: readonly Membership[], signal: AbortSignal): Promise<void> {
+    if (memberships.length > 0) await this.#policies.join(memberships, signal);
   }
 
-  async #declareExchange(step: Extract<ObjectStep, { step: 'declareExchange' }>): Promise<'done' | 'shared'> {
+  /** One that was begun may have others who wait for it: the signal ends the wait. */
+  async #declareExchange(
+    step: Extract<ObjectStep, { step: 'declareExchange' }>,
+    signal: AbortSignal | undefined,
+  ): Promise<'done' | 'shared'> {
+    signal?.throwIfAborted();
     const { exchange } = step;
     if (this.#mirror.reading?.found.exchanges.has(exchange.name) === true) return 'shared';
     const other = this.#declaring.get(exchange.name);
     if (other !== undefined) {
-      await other;
+      await unlessAborted(other, signal);
       return 'shared';
     }
     const declaring = this.#write(step, () => this.#client.declareExchange(exchange)).finally(() =>
       this.#declaring.delete(exchange.name),
     );
     this.#declaring.set(exchange.name, declaring);
-    await declaring;
+    await unlessAborted(declaring, signal);
     return 'done';
   }
 
@@ -230,17 +238,19 @@ export class BrokerConnection {
     return reading;
   }
 
-  async #writePolicies(memberships: readonly Membership[]): Promise<void> {
+  async #writePolicies(memberships: readonly Membership[], signal: AbortSignal): Promise<void> {
     const { found } = await this.inventory({ maxAgeMs: Infinity });
     const all = [...this.#foreseen(found), ...memberships];
-    for (const step of policyPlan(all, found.policies, (family) => isOurs(family, found.queues)))
-      await this.#writePolicy(step);
+    for (const step of policyPlan(all, found.policies, (family) => isOurs(family, found.queues))) {
+      signal.throwIfAborted();
+      await this.#writePolicy(step, signal);
+    }
   }
 
-  async #writePolicy(step: PolicyStep): Promise<void> {
+  async #writePolicy(step: PolicyStep, signal: AbortSignal): Promise<void> {
     const client = this.#client;
-    if (step.step === 'putPolicy') await this.#write(step, () => client.putPolicy(step.policy));
-    else await this.#write(step, () => client.deletePolicy(step.policy));
+    if (step.step === 'putPolicy') await this.#write(step, () => client.putPolicy(step.policy, { signal }));
+    else await this.#write(step, () => client.deletePolicy(step.policy, { signal }));
   }
 
   async #write(step: Step, write: () => Promise<void>): Promise<void> {

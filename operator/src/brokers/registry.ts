@@ -73,7 +73,7 @@ export class BrokerRegistry {
   /** Set by the operator: asks for an EventBroker to be reconciled now. */
   askAgain: (broker: string) => void = () => undefined;
   /** Set by the operator: compares everything on a broker that is up with what is wanted. */
-  survey: (connection: BrokerConnection) => Promise<void> = () => Promise.resolve();
+  survey: (connection: BrokerConnection, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
   /** Set by the operator: which memberships in policies will be asked for. */
   foreseen: (
     broker: { name: string; capabilities: BrokerCapabilities },
@@ -130,7 +130,7 @@ export class BrokerRegistry {
   }
 
   /** The reconcile of an EventBroker. Where it is up, everything on it is compared with what is wanted. */
-  async reconcile(name: string): Promise<Result> {
+  async reconcile(name: string, signal: AbortSignal): Promise<Result> {
     const resource = this.#options.source.brokers.get(name);
     if (resource === undefined) return this.#leave(name);
     if (!this.#isOurs(resource)) {
@@ -147,7 +147,7 @@ export class BrokerRegistry {
     this.#entries.set(name, entry);
     await this.#probe(resource, entry);
     const { connection, down } = entry;
-    if (connection !== undefined && down === undefined) await this.survey(connection);
+    if (connection !== undefined && down === undefined) await this.survey(connection, signal);
     return { requeueAfterMs: this.#pause(entry) };
   }
 

@@ -101,7 +101,7 @@ export class Migrator {
     const { queue, memberships, steps } = migration;
     const counts = countsOf(migration, reading.found);
     await tell?.(migration.consumers);
-    await connection.settle(memberships);
+    await connection.settle(memberships, signal);
     let moved = 0;
     const end = (againMs: number, failure?: string): Pass => ({
       migration,
@@ -152,7 +152,10 @@ export class Migrator {
     const steps = temporaryObjects(names, found);
     for (const step of steps) await connection.apply(step, signal);
     const left = temporaryQueues(names).filter((queue) => found.policyIndex.byQueue.has(queue));
-    await connection.settle(left.map((queue) => ({ queue, settings: undefined })));
+    await connection.settle(
+      left.map((queue) => ({ queue, settings: undefined })),
+      signal,
+    );
   }
 
   /** False when a queue that was to be deleted as empty is not. */

@@ -357,7 +357,7 @@ export class SubscriptionReconciler {
     { signal, drifted }: Pick<Context, 'signal'> & { drifted: boolean },
   ): Promise<string[]> {
     // Policies first: one that comes after its queues is matched with each of them once more.
-    await connection.settle(memberships);
+    await connection.settle(memberships, signal);
     const done = memberships.map(({ queue }) => `set the policy of queue ${queue}`);
     if (steps.length === 0) return done;
     const all = async () => {

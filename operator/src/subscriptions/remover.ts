@@ -146,7 +146,7 @@ export class Remover {
     }
     if (left) delete looked.empty;
     if (!done || left) return lookAt(looked.unboundAt + COUNT_LAG_MS);
-    await connection.settle(memberships);
+    await connection.settle(memberships, signal);
     const held = await this.#removeUsers(resource, connection, { signal });
     if (held !== undefined) return held;
     const message = `${queuesOf(resource)} deleted`;

@@ -1,0 +1,90 @@
+import { expect, test } from '@jest/globals';
+import { Registry } from 'prom-client';
+import { capabilitiesOf, topicExchange } from '@warren/topology';
+import { createOperatorMetrics } from '../metrics.ts';
+import type { BrokerClient } from './client.ts';
+import { BrokerConnection } from './connection.ts';
+
+/** A virtual host with nothing in it, whose writes end when they are told to. */
+function slowlyWriting() {
+  const written: string[] = [];
+  const gate = Promise.withResolvers<undefined>();
+  const write = async (what: string) => {
+    written.push(what);
+    await gate.promise;
+  };
+  const client: Partial<BrokerClient> = {
+    inventory: () =>
+      Promise.resolve({ exchanges: [], queues: [], bindings: [], policies: [], operatorPolicies: [] }),
+    putPolicy: ({ pattern }) => write(pattern),
+    declareExchange: ({ name }) => write(name),
+  };
+  const connection = new BrokerConnection({
+    name: 'default',
+    access: { uri: 'amqp://broker', vhost: '/' },
+    credentials: { mode: 'Shared' },
+    version: '4.3.6',
+    capabilities: capabilitiesOf('4.3.6'),
+    client: client as BrokerClient,
+    metrics: createOperatorMetrics(new Registry(), () => []),
+    foreseen: () => [],
+  });
+  const begun = async () => {
+    while (written.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { connection, written, begun, end: () => gate.resolve(undefined) };
+}
+
+const declareEvents = { step: 'declareExchange', exchange: topicExchange('events') } as const;
+
+test('one reconcile that ends waits for no policy any more, and ends the writes of no other', async () => {
+  const { connection, written, begun, end } = slowlyWriting();
+  const leaving = new AbortController();
+  const settle = (queue: string, limit: number, signal: AbortSignal) =>
+    connection.settle([{ queue, settings: { 'delivery-limit': limit } }], signal);
+  const left = settle('shop.a', 5, leaving.signal);
+  const other = settle('shop.b', 6, new AbortController().signal);
+  await begun();
+  leaving.abort(new Error('stopped'));
+  await expect(left).rejects.toThrow('stopped');
+  end();
+  await other;
+  expect(written).toHaveLength(2);
+});
+
+test('no further policy is written when no reconcile wants them any more', async () => {
+  const { connection, written, begun, end } = slowlyWriting();
+  const leaving = new AbortController();
+  const left = connection.settle(
+    [5, 6].map((limit) => ({ queue: `shop.q${limit}`, settings: { 'delivery-limit': limit } })),
+    leaving.signal,
+  );
+  await begun();
+  leaving.abort(new Error('stopped'));
+  await expect(left).rejects.toThrow('stopped');
+  end();
+  // Those who come after it come after its end.
+  await connection.settle(
+    [{ queue: 'shop.q6', settings: { 'delivery-limit': 6 } }],
+    AbortSignal.timeout(5_000),
+  );
+  expect(written).toHaveLength(2);
+});
+
+test.each(['the one who makes it', 'one who shares it'])(
+  'an exchange is made for the others when %s ends',
+  async (who) => {
+    const { connection, written, begun, end } = slowlyWriting();
+    const leaving = new AbortController();
+    const stays = new AbortController();
+    const signals = [leaving.signal, stays.signal];
+    if (who === 'one who shares it') signals.reverse();
+    const both = signals.map((signal) => connection.apply(declareEvents, signal));
+    await begun();
+    leaving.abort(new Error('stopped'));
+    await expect(both[signals.indexOf(leaving.signal)]).rejects.toThrow('stopped');
+    end();
+    await both[signals.indexOf(stays.signal)];
+    expect(written).toEqual(['events']);
+  },
+);
