@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { connectBroker, createPublisher } from '@warren/rabbitmq';
-import { eventually } from '@warren/environment/testing';
+import { eventually, manage } from '@warren/environment/testing';
 import { pointsFor } from '../services/loyalty/src/account.ts';
 import { serviceNames } from '../scripts/shop.ts';
 import { TestShop } from './support/test-shop.ts';
@@ -28,16 +28,11 @@ async function uriOf(name: string): Promise<string> {
 /** Of the services' connections for publishing. */
 async function usersOfAllConnections(): Promise<string[]> {
   const { vhost, managementUrl } = shop.broker;
-  const { origin, username, password } = new URL(managementUrl);
-  const response = await fetch(`${origin}/api/vhosts/${encodeURIComponent(vhost)}/connections`, {
-    headers: {
-      authorization: `Basic ${btoa(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`)}`,
-    },
-  });
-  const connections = (await response.json()) as {
-    user: string;
-    client_properties?: { connection_name?: string };
-  }[];
+  const connections = (await manage(
+    managementUrl,
+    'GET',
+    `/api/vhosts/${encodeURIComponent(vhost)}/connections`,
+  )) as { user: string; client_properties?: { connection_name?: string } }[];
   return connections
     .filter(({ client_properties: client }) => / publishes$/.test(client?.connection_name ?? ''))
     .map(({ user }) => user);

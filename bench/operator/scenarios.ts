@@ -1,5 +1,5 @@
 /** What is measured, one function each. Each starts the operator it needs and ends it. */
-import { eventually } from '@warren/environment/testing';
+import { eventually, manage } from '@warren/environment/testing';
 import type { ManagementClient } from '@warren/rabbitmq';
 import type { KubernetesWorld } from '../../operator/src/testing/kubernetes-world.ts';
 import type { Floor } from './floor.ts';
@@ -148,12 +148,12 @@ export async function edit(scene: Scene): Promise<Result> {
 
 /** What the broker itself says is in force at a queue. */
 async function effectiveDefinition({ broker }: Scene, queue: string): Promise<Record<string, unknown>> {
-  const { origin, username, password } = new URL(broker.managementUrl);
-  const url = `${origin}/api/queues/${broker.vhost}/${queue}?disable_stats=true`;
-  const response = await fetch(url, {
-    headers: { authorization: `Basic ${btoa(`${username}:${password}`)}` },
-  });
-  const { effective_policy_definition: definition } = (await response.json()) as Record<string, unknown>;
+  const where = `/api/queues/${broker.vhost}/${queue}?disable_stats=true`;
+  const { effective_policy_definition: definition } = (await manage(
+    broker.managementUrl,
+    'GET',
+    where,
+  )) as Record<string, unknown>;
   return (definition ?? {}) as Record<string, unknown>;
 }
 

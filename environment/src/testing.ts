@@ -2,7 +2,6 @@
  * For tests: a virtual host, a database or a broker of one's own on the parts that run, found through the endpoints file
  * or the URLs in the environment (`RABBITMQ_URL`, `MONGODB_URL`, `KUBECONFIG`). Each is removed when it is disposed.
  */
-import { setTimeout as paused } from 'node:timers/promises';
 import { mongo } from 'mongoose';
 import { currentEndpoints, readEndpoints, stateDir, type Endpoints } from './endpoints.ts';
 import { EnvironmentError } from './errors.ts';
@@ -10,6 +9,7 @@ import { requireDebianRoot } from './debian.ts';
 import { hasDocker, startBrokerContainer } from './docker.ts';
 import { kedaDefinitions } from './keda.ts';
 import { startKubernetes } from './kubernetes.ts';
+import { manage } from './manage.ts';
 import { silent } from './progress.ts';
 import { startPrometheus, type Prometheus } from './prometheus.ts';
 import {
@@ -27,6 +27,7 @@ export type { Prometheus } from './prometheus.ts';
 export { brokerVersions } from './broker-versions.ts';
 export type { BrokerVersion } from './rabbitmq.ts';
 export { databaseUrl } from './urls.ts';
+export { manage } from './manage.ts';
 export { eventually, type EventuallyOptions } from './eventually.ts';
 
 /** What runs now; a URL in the environment goes before the endpoints file. Throws `WARREN_ENVIRONMENT_DOWN`. */
@@ -222,36 +223,3 @@ async function inFolderOfItsOwn<T extends AsyncDisposable>(
 
 let made = 0;
 const uniqueName = (): string => `test-${process.pid}-${Date.now().toString(36)}-${made++}`;
-
-/** So many idle connections may have been hung up on by the broker, each just as it is used again. */
-const MANAGE_TRIES = 6;
-
-/** All of these calls may be made twice. */
-async function manage(base: string, method: string, path: string, body?: unknown): Promise<unknown> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await manageOnce(base, method, path, body);
-    } catch (error) {
-      // fetch's "other side closed" is a TypeError of the realm outside jest's, which `instanceof` does not know.
-      if ((error as Error).name !== 'TypeError' || tries >= MANAGE_TRIES) throw error;
-      await paused(100 * tries);
-    }
-  }
-}
-
-async function manageOnce(base: string, method: string, path: string, body?: unknown): Promise<unknown> {
-  const { origin, username, password } = new URL(base);
-  const response = await fetch(`${origin}${path}`, {
-    method,
-    headers: {
-      authorization: `Basic ${btoa(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`)}`,
-      'content-type': 'application/json',
-    },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-    // A virtual host with ten thousand queues takes its time to go.
-    signal: AbortSignal.timeout(method === 'DELETE' ? 300_000 : 30_000),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-  return text === '' ? undefined : (JSON.parse(text) as unknown);
-}

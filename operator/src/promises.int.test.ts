@@ -4,6 +4,7 @@ import {
   brokerVersions,
   dedicatedBroker,
   eventually,
+  manage,
   testBroker,
   testEndpoints,
   type DedicatedBroker,
@@ -176,8 +177,6 @@ describe.each(brokerVersions())('on RabbitMQ %s', (version) => {
 });
 
 async function runningVersion(): Promise<string> {
-  const { origin, username, password } = new URL(testEndpoints().rabbitmq.management);
-  const authorization = `Basic ${btoa(`${username}:${password}`)}`;
-  const response = await fetch(`${origin}/api/overview`, { headers: { authorization } });
-  return ((await response.json()) as { rabbitmq_version: string }).rabbitmq_version;
+  const overview = await manage(testEndpoints().rabbitmq.management, 'GET', '/api/overview');
+  return (overview as { rabbitmq_version: string }).rabbitmq_version;
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { dedicatedBroker, eventually } from '@warren/environment/testing';
+import { dedicatedBroker, eventually, manage } from '@warren/environment/testing';
 import type { DedicatedBroker } from '@warren/environment/testing';
 import { folderWorld, isReady, startFolderOperator } from '../testing/folder-operator.ts';
 import type { RunningOperator } from '../testing/folder-operator.ts';
@@ -18,30 +18,22 @@ afterAll(async () => {
   await broker[Symbol.asyncDispose]();
 });
 
-async function manage(method: string, path: string, body: unknown = {}): Promise<void> {
-  const { origin, username, password } = new URL(broker.managementUrl);
-  const response = await fetch(`${origin}/api/${path}`, {
-    method,
-    headers: {
-      authorization: `Basic ${btoa(`${username}:${password}`)}`,
-      'content-type': 'application/json',
-    },
-    ...(method === 'DELETE' ? {} : { body: JSON.stringify(body) }),
-  });
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+/** @param path what follows `/api/` */
+async function administer(method: string, path: string, body?: unknown): Promise<void> {
+  await manage(broker.managementUrl, method, `/api/${path}`, body);
 }
 
 const all = { configure: '.*', write: '.*', read: '.*' };
 
 /** A virtual host beside `/`, where the events are told. */
 async function virtualHostFor(user: string, vhost: string) {
-  await manage('PUT', `vhosts/${vhost}`, { default_queue_type: 'quorum' });
-  await manage('PUT', `permissions/${vhost}/${user}`, all);
+  await administer('PUT', `vhosts/${vhost}`, { default_queue_type: 'quorum' });
+  await administer('PUT', `permissions/${vhost}/${user}`, all);
   return {
     vhost,
     amqpUrl: new URL(`/${vhost}`, broker.amqpUrl).href,
     managementUrl: broker.managementUrl,
-    [Symbol.asyncDispose]: () => manage('DELETE', `vhosts/${vhost}`),
+    [Symbol.asyncDispose]: () => administer('DELETE', `vhosts/${vhost}`),
   };
 }
 
@@ -108,7 +100,7 @@ test('a policy of somebody else that comes to win is named at once, and forgotte
   await host.api.deletePolicy('theirs');
   await eventually(() => inSync()?.reason === 'InSync');
 
-  await manage('PUT', 'operator-policies/policies/limits', {
+  await administer('PUT', 'operator-policies/policies/limits', {
     pattern: '^shop',
     'apply-to': 'queues',
     definition: { 'delivery-limit': 3 },
@@ -117,7 +109,7 @@ test('a policy of somebody else that comes to win is named at once, and forgotte
   expect(inSync()?.message).toContain(
     'operator policy "limits" sets delivery-limit 3 for shop.loyalty instead of Warren\'s 25',
   );
-  await manage('DELETE', 'operator-policies/policies/limits');
+  await administer('DELETE', 'operator-policies/policies/limits');
   await eventually(() => inSync()?.reason === 'InSync');
   expect(operator.told.filter(({ type }) => type === 'Warning').map(({ reason }) => reason)).toEqual([
     'PolicyOverridden',
@@ -147,8 +139,8 @@ test('what the operator makes itself is no news: a hundred subscriptions cost no
 
 test('a user who may not see the exchange is told once what is missing, and the comparison goes on', async () => {
   await using access = await virtualHostFor('guest', 'least');
-  await manage('PUT', 'users/least', { password: 'least', tags: 'policymaker' });
-  await manage('PUT', 'permissions/least/least', all);
+  await administer('PUT', 'users/least', { password: 'least', tags: 'policymaker' });
+  await administer('PUT', 'permissions/least/least', all);
   const as = (url: string) => url.replace('guest:guest', 'least:least');
   await using world = await folderWorld({
     amqpUrl: as(access.amqpUrl),
@@ -166,11 +158,15 @@ test('a user who may not see the exchange is told once what is missing, and the 
   await eventually(() => repairs(operator) === 1);
 
   // It may see the exchange, and not read from it.
-  await manage('PUT', 'permissions/%2F/least', { configure: '^amq\\.gen', write: '^amq\\.gen', read: '^$' });
+  await administer('PUT', 'permissions/%2F/least', {
+    configure: '^amq\\.gen',
+    write: '^amq\\.gen',
+    read: '^$',
+  });
   await using other = await startFolderOperator(world);
   await eventually(() => other.brokerCondition('DriftEvents')?.reason === 'Forbidden');
   await eventually(() => other.told.some(({ reason }) => reason === 'DriftEventsForbidden'));
   await eventually(() => other.calls.made.filter((call) => call === 'overview').length >= 4);
   expect(other.told.filter(({ reason }) => reason === 'DriftEventsForbidden')).toHaveLength(1);
-  await manage('DELETE', 'users/least');
+  await administer('DELETE', 'users/least');
 });
