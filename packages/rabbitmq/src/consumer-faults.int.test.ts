@@ -239,6 +239,47 @@ describe('a consumer, when things break,', () => {
     expect(new Set(again.map(({ attempt }) => attempt))).toEqual(new Set([1]));
   });
 
+  test.each(['is back', 'is away'])(
+    'stop waits within its time for a handler whose channel was lost, when the broker %s',
+    async (now) => {
+      await using broker = await testBroker();
+      await using bench = await Workbench.open(broker.amqpUrl);
+      const settings = await bench.subscription({ prefetch: 1 });
+      await using proxy = await tcpProxy(broker.amqpUrl);
+      const url = proxy.through(broker.amqpUrl);
+      await using connection = connectBroker({ url, name: 'c', backoff: quick });
+      const deaf = Promise.withResolvers<undefined>();
+      const told: string[] = [];
+      const consumer = createConsumer(connection, {
+        settings,
+        handle: async () => {
+          told.push('begun');
+          await deaf.promise;
+          told.push('ended');
+        },
+      });
+      consumer.start();
+      await bench.publish(['one']);
+      await eventually(() => told.length === 1);
+      await proxy.down();
+      await eventually(() => !consumer.isConsuming);
+      if (now === 'is back') {
+        await proxy.restore();
+        await consumer.consuming();
+      }
+      const since = performance.now();
+      await consumer.stop({ deadlineMs: 500 });
+      expect(performance.now() - since).toBeGreaterThan(450);
+      expect(told).toEqual(['begun']);
+
+      consumer.start();
+      const stopped = consumer.stop({ deadlineMs: 20_000 }).then(() => told.push('stopped'));
+      setImmediate(() => deaf.resolve(undefined));
+      await stopped;
+      expect(told).toEqual(['begun', 'ended', 'stopped']);
+    },
+  );
+
   test('stop while the broker is away ends at once, and start works when it is back', async () => {
     await using broker = await testBroker();
     await using bench = await Workbench.open(broker.amqpUrl);

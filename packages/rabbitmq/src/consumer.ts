@@ -28,7 +28,7 @@ import { safely, type ConsumerObserver } from './observer.ts';
 import { Session, type Handler } from './session.ts';
 import { StreamReading } from './stream-reading.ts';
 import type { ConsumerSettings } from '@warren/topology';
-import { settledWithin } from './timing.ts';
+import { deferred, settledWithin, type Deferred } from './timing.ts';
 
 export interface ConsumerOptions {
   settings: ConsumerSettings;
@@ -47,8 +47,8 @@ export interface Consumer extends AsyncDisposable {
   /** Begins, and keeps trying for as long as it takes; never throws for a broker that is away. */
   start(): void;
   /**
-   * Takes no more, lets running handlers finish (at most `deadlineMs`, 30,000), aborts the signals of the rest, returns
-   * every unfinished message to the queue and closes the channel. Idempotent; start() may follow.
+   * Takes no more, lets running handlers finish (at most `deadlineMs`, 30,000), those whose channel was lost too, aborts the
+   * signals of the rest, returns every unfinished message to the queue and closes the channel. Idempotent; start() may follow.
    */
   stop(options?: { deadlineMs?: number }): Promise<void>;
   /** Takes over changed settings: stops as above, and starts again if it was started. */
@@ -89,6 +89,7 @@ class QueueConsumer implements LaneConsumer {
   readonly #aside: Aside;
   readonly #changed: LaneListener;
   readonly #running = { count: 0 };
+  #quiet: Deferred<void> | undefined;
   readonly #held = new HeldBack();
   #kept: KeptChannel<Channel> | undefined;
   #session: Session | undefined;
@@ -143,11 +144,11 @@ class QueueConsumer implements LaneConsumer {
       const cancelled = accepted?.cancel() ?? Promise.resolve();
       session.release(); // reaches the broker after the cancel, so nothing comes back to this consumer
       await settledWithin(cancelled, Math.min(CANCEL_LIMIT_MS, left()));
-      await settledWithin(session.idle(), left());
+      await settledWithin(Promise.all([session.idle(), this.#noneRunning()]), left());
       session.interrupt(new ConsumerStoppedError());
       session.flush();
       if (accepted !== undefined) await settledWithin(accepted.finish(), Math.max(left(), FINISH_MS));
-    }
+    } else await settledWithin(this.#noneRunning(), left());
     await kept.close();
     this.#kept = undefined;
   }
@@ -178,7 +179,7 @@ class QueueConsumer implements LaneConsumer {
       putAside: (fate, delivery, error) => this.#putAside(settings, fate, delivery, error),
       running: this.#running,
       held: this.#held,
-      onFree: () => this.#session?.fill(),
+      onFree: () => this.#freed(),
       ...(reading === undefined ? {} : { isKept: reading.isOfStream, onDone: reading.done }),
     });
     this.#session = session;
@@ -202,6 +203,20 @@ class QueueConsumer implements LaneConsumer {
       if (!settings.strict) await lease.channel.cancel(consumerTag);
     };
     this.#accept(lease, { cancel, finish: () => Promise.resolve() });
+  }
+
+  /** Resolves when no handler runs, of any channel that there was. */
+  #noneRunning(): Promise<void> {
+    if (this.#running.count === 0) return Promise.resolve();
+    this.#quiet ??= deferred();
+    return this.#quiet.promise;
+  }
+
+  #freed(): void {
+    this.#session?.fill();
+    if (this.#running.count > 0) return;
+    this.#quiet?.resolve();
+    this.#quiet = undefined;
   }
 
   #accept(lease: Lease<Channel>, accepted: Accepted): void {
