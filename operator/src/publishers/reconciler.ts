@@ -13,14 +13,15 @@ import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { tlsEntriesOf } from '../brokers/secret.ts';
 import { ConsumerUserError } from '../errors.ts';
-import { allows, describeNotAllowed, PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
+import { PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { hasOwnNames, isClaimed, isDeleting, keyOfBound, namespaceOf } from '../subscriptions/claims.ts';
+import { hasOwnNames, isClaimed, isDeleting, keyOfBound } from '../subscriptions/claims.ts';
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { refusalOf, tellOf } from '../telling.ts';
 import { bindingNameOf, handOut } from '../users/handout.ts';
-import { removeUsersOf } from '../users/removal.ts';
+import { revocationStory, revokeUsers } from '../users/revocation.ts';
+import type { Revocation } from '../users/revocation.ts';
 import { PublisherRemover } from './remover.ts';
 import { publisherEntries, publisherOf } from './rights.ts';
 import { describeNameTaken, isNameTaken } from './standing.ts';
@@ -62,7 +63,10 @@ export class PublisherReconciler {
     if (resource === undefined) return {};
     const broker = resource.spec.brokerRef.name;
     try {
-      if (await this.#standAside(resource)) return {};
+      if (await this.#standAside(resource)) {
+        await this.#tellOfRevocation(resource, registry.stateOf(broker), context);
+        return {};
+      }
       if (isDeleting(resource)) return await this.#remover.remove(resource, context);
       return await this.#reconcile(resource, registry.stateOf(broker), context);
     } catch (error) {
@@ -86,23 +90,11 @@ export class PublisherReconciler {
 
   async #reconcile(resource: PublisherResource, broker: BrokerState, context: Context): Promise<Result> {
     const { source } = this.#options;
-    const { name } = resource.spec.brokerRef;
     if (!hasOwnNames(resource)) return this.#refuse(resource, 'NameNotAllowed', DOTS);
     if (isNameTaken(resource, source))
       return this.#refuse(resource, 'NameTaken', describeNameTaken(resource), { isBound: false });
-    const known = source.brokers.get(name);
-    if (known !== undefined && !allows(known, namespaceOf(resource))) {
-      const left =
-        broker.state === 'up'
-          ? await removeUsersOf(publisherOf(resource, broker.connection), {
-              connection: broker.connection,
-              source,
-              signal: context.signal,
-            })
-          : undefined;
-      const said = [describeNotAllowed(name, namespaceOf(resource)), ...(left === undefined ? [] : [left])];
-      return this.#refuse(resource, 'BrokerNotAllowed', said.join('; '));
-    }
+    const revoked = await this.#revokeUsers(resource, broker, context);
+    if (revoked !== undefined) return this.#refuse(resource, 'BrokerNotAllowed', revoked.message);
     switch (broker.state) {
       case 'unknown':
         return {};
@@ -115,6 +107,23 @@ export class PublisherReconciler {
         await this.#sync(resource, broker.connection, context);
         return {};
     }
+  }
+
+  #revokeUsers(
+    resource: PublisherResource,
+    broker: BrokerState,
+    { signal }: Context,
+  ): Promise<Revocation | undefined> {
+    const { source } = this.#options;
+    const ownerOn = (connection: BrokerConnection) => publisherOf(resource, connection);
+    return revokeUsers(resource, broker, ownerOn, { source, signal });
+  }
+
+  /** The status of what the operator keeps its hands off stays as it is. */
+  async #tellOfRevocation(resource: PublisherResource, broker: BrokerState, context: Context): Promise<void> {
+    if (isDeleting(resource)) return;
+    const revoked = await this.#revokeUsers(resource, broker, context);
+    if (revoked?.isNew === true) tellOf(resource, revocationStory(revoked), this.#options);
   }
 
   async #sync(first: PublisherResource, connection: BrokerConnection, { signal }: Context): Promise<void> {

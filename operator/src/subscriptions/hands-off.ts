@@ -1,7 +1,8 @@
 /**
  * Subscriptions that the operator keeps its hands off: paused, unmanaged, released to another one. Nothing is compared, changed
  * or repaired on the broker, and the binding stays. What was last known stays in the status, whose generation stays that of the
- * spec that was last acted on; only the reason says why nothing happens.
+ * spec that was last acted on; only the reason says why nothing happens. But who may not use the broker any more loses its users
+ * (users/revocation.ts).
  *
  * None of them holds a deletion: what is on the broker is left, and the finalizer goes.
  */

@@ -24,7 +24,6 @@ import { ConsumerUserError } from '../errors.ts';
 import { Migrator } from '../migration/migrator.ts';
 import { beginningOf, endOf, progressOf } from '../migration/progress.ts';
 import type { OperatorMetrics } from '../metrics.ts';
-import { allows, describeNotAllowed } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import {
   claimableAge,
@@ -47,7 +46,8 @@ import type { Verdict } from './status.ts';
 import { CONSENT_AGAIN_MS, TakeoverReconciler } from './takeover-reconciler.ts';
 import { Tidying } from './tidying.ts';
 import { bindingNameOf, consumerOf, handOut } from '../users/handout.ts';
-import { removeUsersOf } from '../users/removal.ts';
+import { revocationStory, revokeUsers } from '../users/revocation.ts';
+import type { Revocation } from '../users/revocation.ts';
 import { Turns } from './turns.ts';
 import { Voice } from './voice.ts';
 import type { VoiceOptions } from './voice.ts';
@@ -108,7 +108,10 @@ export class SubscriptionReconciler {
     const broker = resource.spec.brokerRef.name;
     try {
       const aside = await this.#standAside(resource, this.#standingOf(resource));
-      if (aside !== undefined) return aside;
+      if (aside !== undefined) {
+        await this.#tellOfRevocation(resource, registry.stateOf(broker), context);
+        return aside;
+      }
       if (isDeleting(resource))
         return (
           (await this.#endMigration(resource, context)) ?? (await this.#remover.remove(resource, context))
@@ -133,7 +136,6 @@ export class SubscriptionReconciler {
   }
 
   async #reconcile(resource: SubscriptionResource, broker: BrokerState, context: Context): Promise<Result> {
-    const { name } = resource.spec.brokerRef;
     if (!hasOwnNames(resource)) {
       await this.#voice.conclude(resource, refused('NameNotAllowed', describeName(resource)));
       return {};
@@ -143,21 +145,9 @@ export class SubscriptionReconciler {
       await this.#voice.conclude(resource, refused('ClaimPending', standing.message));
       return { requeueAfterMs: CONSENT_AGAIN_MS };
     }
-    const known = this.#options.source.brokers.get(name);
-    if (known !== undefined && !allows(known, namespaceOf(resource))) {
-      const left =
-        broker.state === 'up'
-          ? await removeUsersOf(consumerOf(resource, broker.connection), {
-              connection: broker.connection,
-              source: this.#options.source,
-              signal: context.signal,
-            })
-          : undefined;
-      const message = listed([
-        describeNotAllowed(name, namespaceOf(resource)),
-        ...(left === undefined ? [] : [left]),
-      ]);
-      await this.#voice.conclude(resource, refused('BrokerNotAllowed', message));
+    const revoked = await this.#revokeUsers(resource, broker, context);
+    if (revoked !== undefined) {
+      await this.#voice.conclude(resource, refused('BrokerNotAllowed', revoked.message));
       return {};
     }
     switch (broker.state) {
@@ -173,6 +163,27 @@ export class SubscriptionReconciler {
       case 'up':
         return await this.#sync(resource, broker.connection, context);
     }
+  }
+
+  #revokeUsers(
+    resource: SubscriptionResource,
+    broker: BrokerState,
+    { signal }: Context,
+  ): Promise<Revocation | undefined> {
+    const { source } = this.#options;
+    const ownerOn = (connection: BrokerConnection) => consumerOf(resource, connection);
+    return revokeUsers(resource, broker, ownerOn, { source, signal });
+  }
+
+  /** The status of what the operator keeps its hands off stays as it is. */
+  async #tellOfRevocation(
+    resource: SubscriptionResource,
+    broker: BrokerState,
+    context: Context,
+  ): Promise<void> {
+    if (isDeleting(resource)) return;
+    const revoked = await this.#revokeUsers(resource, broker, context);
+    if (revoked?.isNew === true) this.#voice.tell(resource, revocationStory(revoked));
   }
 
   /** @param second reading, after one in which something had drifted: a change by hand may have come in the middle of that */

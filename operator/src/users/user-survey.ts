@@ -40,8 +40,8 @@ export async function surveyUsers(
     if (credentials !== undefined) named.add(credentials.user);
     // What is being deleted looks after itself.
     if (!users.arePerOwner || isDeleting(resource)) return false;
-    if (isPaused(resource) || isUnmanaged(resource)) return false;
     if (broker !== undefined && !allows(broker, namespaceOf(resource))) return users.has(of);
+    if (isPaused(resource) || isUnmanaged(resource)) return false;
     return (
       credentials === undefined ||
       users.troubleWith(credentials, rights) !== undefined ||

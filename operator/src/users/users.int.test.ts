@@ -76,6 +76,13 @@ async function ready(operator: RunningOperator, ...names: string[]): Promise<voi
   await eventually(() => names.every((name) => isReady(operator, name)));
 }
 
+/** The EventPublisher `user`. */
+async function publish({ folder }: FolderWorld, metadata: Record<string, unknown> = {}): Promise<void> {
+  const user = { apiVersion: 'warren.events/v1alpha1', kind: 'EventPublisher', spec: {} };
+  const of = { name: 'user', namespace: 'shop', ...metadata };
+  await writeFile(join(folder, 'user.yaml'), stringify({ ...user, metadata: of }));
+}
+
 test('the loyalty service cannot read payment’s queue, nor change what is on the broker; it can do its work', async () => {
   await using broker = await testBroker();
   await using world = await folderWorld(broker);
@@ -275,11 +282,7 @@ test('a namespace that may not use the broker any more is let in no more, and ag
   await using world = await folderWorld(broker);
   await world.broker(PER_SUBSCRIPTION);
   await world.subscribe('loyalty', { events });
-  const user = { apiVersion: 'warren.events/v1alpha1', kind: 'EventPublisher', spec: {} };
-  await writeFile(
-    join(world.folder, 'user.yaml'),
-    stringify({ ...user, metadata: { name: 'user', namespace: 'shop' } }),
-  );
+  await publish(world);
   await using operator = await startFolderOperator(world);
   await ready(operator, 'loyalty');
   await eventually(async () => (await usersOf(broker)).length === 2);
@@ -300,6 +303,41 @@ test('a namespace that may not use the broker any more is let in no more, and ag
   expect((await accessOf(world, 'loyalty')).uri).toBe(before.uri);
   expect(await isLetIn(before.uri)).toBe(true);
 });
+
+test.each(['paused', 'unmanaged'])(
+  'a namespace that may not use the broker any more loses its users though they are %s; the queue and the rest stay',
+  async (what) => {
+    await using broker = await testBroker();
+    await using host = virtualHost(broker);
+    await using world = await folderWorld(broker);
+    await world.broker(PER_SUBSCRIPTION);
+    const annotated = { annotations: { [`warren.events/${what}`]: 'true' } };
+    await world.subscribe('loyalty', { events });
+    await publish(world);
+    await using operator = await startFolderOperator(world);
+    await ready(operator, 'loyalty');
+    await eventually(async () => (await usersOf(broker)).length === 2);
+    const before = await accessOf(world, 'loyalty');
+    await world.subscribe('loyalty', { events }, annotated);
+    await publish(world, annotated);
+    const reason = what === 'paused' ? 'Paused' : 'Unmanaged';
+    await eventually(() => operator.told.filter((each) => each.reason === reason).length === 2);
+
+    await world.broker({ ...PER_SUBSCRIPTION, allowedNamespaces: ['other'] });
+    await eventually(async () => (await usersOf(broker)).length === 0);
+    const told = () => operator.told.filter((each) => each.reason === 'BrokerNotAllowed');
+    await eventually(() => told().length === 2);
+    expect(operator.condition('loyalty', 'TopologyInSync')?.reason).toBe(reason);
+    expect(await host.keysOf('shop.loyalty')).toEqual(['order.placed']);
+    // Nothing is made for them while they are so.
+    await world.broker(PER_SUBSCRIPTION);
+    await world.subscribe('loyalty', { events });
+    await publish(world);
+    await eventually(async () => (await usersOf(broker)).length === 2);
+    expect((await accessOf(world, 'loyalty')).uri).toBe(before.uri);
+    expect(told()).toHaveLength(2);
+  },
+);
 
 test('without the right to make users nothing is handed out, and the EventBroker says what to do', async () => {
   await using broker = await testBroker();
