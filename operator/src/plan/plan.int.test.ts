@@ -74,13 +74,25 @@ async function everything(broker: TestBroker): Promise<unknown> {
   };
 }
 
-test('the API server itself says what would be stored, the broker what would differ, and nothing is written', async () => {
+/** A namespace of a real API server and its broker, and a folder for files to plan with. */
+async function clusterPlanning() {
+  await using stack = new AsyncDisposableStack();
   const { kubeconfig } = await testKubernetes();
-  await using broker = await testBroker();
-  await using world = await kubernetesWorld(kubeconfig, broker);
-  await using manifests = await files();
+  const broker = stack.use(await testBroker());
+  const world = stack.use(await kubernetesWorld(kubeconfig, broker));
+  const manifests = stack.use(await files());
   const { namespace } = world;
-  const env = { KUBECONFIG: kubeconfig };
+  const all = stack.move();
+  return {
+    ...{ kubeconfig, broker, world, manifests, namespace },
+    env: { KUBECONFIG: kubeconfig },
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+test('the API server itself says what would be stored, the broker what would differ, and nothing is written', async () => {
+  await using t = await clusterPlanning();
+  const { kubeconfig, broker, world, manifests, namespace, env } = t;
   const queue = { maxLength: 10 };
   const loyalty = await manifests.write(
     'loyalty',
@@ -131,12 +143,8 @@ test('the API server itself says what would be stored, the broker what would dif
 });
 
 test('what the API server would refuse is told with file and line', async () => {
-  const { kubeconfig } = await testKubernetes();
-  await using broker = await testBroker();
-  await using world = await kubernetesWorld(kubeconfig, broker);
-  await using manifests = await files();
-  const { namespace } = world;
-  const env = { KUBECONFIG: kubeconfig };
+  await using t = await clusterPlanning();
+  const { world, manifests, namespace, env } = t;
   await world.subscribe('loyalty', { events: ['OrderPlaced'] });
   const moved = subscription('loyalty', namespace, { events: ['OrderPlaced'] }, 'elsewhere');
   const immutable = await planned(['-f', await manifests.write('moved', moved)], env);
@@ -167,32 +175,27 @@ function deadKubeconfig(): object {
 }
 
 test('what was applied by the server is planned in the name of who did', async () => {
-  const { kubeconfig } = await testKubernetes();
-  await using broker = await testBroker();
-  await using world = await kubernetesWorld(kubeconfig, broker);
-  await using manifests = await files();
+  await using t = await clusterPlanning();
+  const { world, manifests, env } = t;
   await world.subscribe('loyalty', { events: ['OrderPlaced'], queue: { maxLength: 10 } });
   const file = await manifests.write(
     'l',
     subscription('loyalty', world.namespace, { events: ['OrderPlaced'] }),
   );
-  const { says } = await planned(['-f', file], { KUBECONFIG: kubeconfig });
+  const { says } = await planned(['-f', file], env);
   expect(says).toContain('- spec.queue.maxLength: 10');
 });
 
 test('what Helm made becomes what the file says; who may not apply is told that the server was not asked', async () => {
-  const { kubeconfig } = await testKubernetes();
-  await using broker = await testBroker();
-  await using world = await kubernetesWorld(kubeconfig, broker);
-  await using manifests = await files();
-  const { namespace } = world;
+  await using t = await clusterPlanning();
+  const { kubeconfig, world, manifests, namespace, env } = t;
   const spec = { events: ['OrderPlaced'], queue: { maxLength: 10 } };
   await world.subscriptions.create(
     subscription('loyalty', namespace, spec) as unknown as SubscriptionResource,
   );
   const loyalty = subscription('loyalty', namespace, { events: ['OrderPlaced'] });
   const file = await manifests.write('l', loyalty, subscription('other', namespace, { events: ['#'] }));
-  const whole = await planned(['-f', file], { KUBECONFIG: kubeconfig });
+  const whole = await planned(['-f', file], env);
   expect(whole.says).toContain('- spec.queue.maxLength: 10');
 
   await world.kubectl('create', 'serviceaccount', 'reader');
