@@ -177,7 +177,7 @@ test('a queue that was there before is not touched, until the subscription is to
     'x-dead-letter-strategy': 'at-least-once',
     'x-overflow': 'reject-publish',
   };
-  await host.api.declareQueue({ name: 'shop.loyalty', durable: true, autoDelete: false, arguments: args });
+  await host.declareByHand('shop.loyalty', args);
   await world.subscribe('loyalty', { events });
   await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'Conflict');
   expect(operator.condition('loyalty', 'Ready')?.message).toContain('warren.events/adopt=true');
@@ -199,12 +199,7 @@ test('a queue that was there before is not touched, until the subscription is to
 test('what cannot be changed in place, nor be emptied to be made anew, is said and left with its messages', async () => {
   await using shop = await shopWorld(await testBroker());
   const { operator, world, host } = shop;
-  await host.api.declareQueue({
-    name: 'shop.loyalty',
-    durable: true,
-    autoDelete: false,
-    arguments: { 'x-queue-type': 'stream' },
-  });
+  await host.declareByHand('shop.loyalty', { 'x-queue-type': 'stream' });
   await world.subscribe('loyalty', { events }, { annotations: { 'warren.events/adopt': 'true' } });
   await eventually(() => operator.told.some(({ reason }) => reason === 'MigrationNeeded'));
   expect(operator.condition('loyalty', 'Ready')).toMatchObject({

@@ -79,12 +79,7 @@ test('unmanaged: the finalizer goes, queue and settings stay; taken back it know
 test('unmanaged, it holds nothing up: deleted, its queues stay, also those of somebody else that it never had', async () => {
   await using shop = await shopWorld(await testBroker());
   const { operator, world, host } = shop;
-  await host.api.declareQueue({
-    name: 'shop.loyalty',
-    durable: true,
-    autoDelete: false,
-    arguments: { 'x-queue-type': 'quorum' },
-  });
+  await host.declareByHand('shop.loyalty');
   await world.subscribe('loyalty', { events });
   await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'Conflict');
   // Whose the virtual host is has been marked by then.
@@ -112,7 +107,7 @@ test('adopted: messages, consumers and foreign bindings stay, bindings to the ev
     'x-dead-letter-strategy': 'at-least-once',
     'x-overflow': 'reject-publish',
   };
-  await host.api.declareQueue({ name: 'shop.loyalty', ...durable, arguments: args });
+  await host.declareByHand('shop.loyalty', args);
   for (const name of ['events', 'legacy']) {
     await host.api.declareExchange({ name, type: 'topic', ...durable, arguments: {} });
     await host.api.bind({

@@ -10,6 +10,8 @@ export interface VirtualHost extends AsyncDisposable {
   readonly publisher: Publisher;
   publish(routingKey: string, ids: readonly string[]): Promise<void>;
   consume(settings: ConsumerSettings, handle: Handler): Consumer;
+  /** A durable queue that no subscription has made; a quorum queue where nothing else is said. */
+  declareByHand(queue: string, args?: Record<string, unknown>): Promise<void>;
   /** The routing keys by which a queue is bound to `events`. */
   keysOf(queue: string): Promise<string[]>;
   /** What the policy that applies to a queue sets, as the broker says. */
@@ -37,6 +39,8 @@ export function virtualHost(access: { amqpUrl: string; managementUrl: string; vh
       consumer.start();
       return consumer;
     },
+    declareByHand: (name, args = { 'x-queue-type': 'quorum' }) =>
+      api.declareQueue({ name, durable: true, autoDelete: false, arguments: args }),
     keysOf: async (queue) =>
       (await api.bindingsOf(queue))
         .filter(({ source }) => source === 'events')

@@ -277,16 +277,25 @@ test('users go with their subscription, and with the mode', async () => {
   await eventually(() => operator.brokerCondition('ConsumerCredentials') === undefined);
 });
 
-test('a namespace that may not use the broker any more is let in no more, and again with the same binding', async () => {
-  await using broker = await testBroker();
-  await using world = await folderWorld(broker);
+/** A subscription and a publisher that have users of their own. */
+async function twoUsers() {
+  await using stack = new AsyncDisposableStack();
+  const broker = stack.use(await testBroker());
+  const world = stack.use(await folderWorld(broker));
   await world.broker(PER_SUBSCRIPTION);
   await world.subscribe('loyalty', { events });
   await publish(world);
-  await using operator = await startFolderOperator(world);
+  const operator = stack.use(await startFolderOperator(world));
   await ready(operator, 'loyalty');
   await eventually(async () => (await usersOf(broker)).length === 2);
   const before = await accessOf(world, 'loyalty');
+  const all = stack.move();
+  return { broker, world, operator, before, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+test('a namespace that may not use the broker any more is let in no more, and again with the same binding', async () => {
+  await using t = await twoUsers();
+  const { broker, world, operator, before } = t;
   const ended = Promise.withResolvers<undefined>();
   await using connection = connectBroker({ url: before.uri, name: 'a consumer' });
   await connection.opened();
@@ -307,17 +316,10 @@ test('a namespace that may not use the broker any more is let in no more, and ag
 test.each(['paused', 'unmanaged'])(
   'a namespace that may not use the broker any more loses its users though they are %s; the queue and the rest stay',
   async (what) => {
-    await using broker = await testBroker();
+    await using t = await twoUsers();
+    const { broker, world, operator, before } = t;
     await using host = virtualHost(broker);
-    await using world = await folderWorld(broker);
-    await world.broker(PER_SUBSCRIPTION);
     const annotated = { annotations: { [`warren.events/${what}`]: 'true' } };
-    await world.subscribe('loyalty', { events });
-    await publish(world);
-    await using operator = await startFolderOperator(world);
-    await ready(operator, 'loyalty');
-    await eventually(async () => (await usersOf(broker)).length === 2);
-    const before = await accessOf(world, 'loyalty');
     await world.subscribe('loyalty', { events }, annotated);
     await publish(world, annotated);
     const reason = what === 'paused' ? 'Paused' : 'Unmanaged';
