@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { EnvironmentError, printer } from '@warren/environment';
+import { EnvironmentError, printer, type Context } from '@warren/environment';
 import { stringify } from 'yaml';
 import { debianBase } from './images/debian-base.ts';
 import { findEngine } from './images/engine.ts';
@@ -27,15 +27,17 @@ const USAGE = `npm run images [-- options] [name ...]: an image for each service
 
 const root = join(import.meta.dirname, '..');
 
-interface Options {
-  readonly names: readonly string[];
-  readonly tag: string;
-  readonly registry: string;
-  readonly debian: boolean;
-  readonly archive: string | undefined;
-  readonly push: boolean;
-  readonly values: string | undefined;
-  readonly engine: string | undefined;
+/** As USAGE tells. */
+export interface ImageOptions {
+  /** All of them by default. */
+  readonly names?: readonly string[];
+  readonly tag?: string | undefined;
+  readonly registry?: string | undefined;
+  readonly debian?: boolean;
+  readonly archive?: string | undefined;
+  readonly push?: boolean;
+  readonly values?: string | undefined;
+  readonly engine?: string | undefined;
 }
 
 /** What there is an image of, and its workspace. */
@@ -48,7 +50,7 @@ export function workspaces(): Map<string, string> {
 }
 
 /** Throws a sentence. Undefined: help was asked for. */
-function readOptions(args: readonly string[]): Options | undefined {
+function readOptions(args: readonly string[]): ImageOptions | undefined {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
@@ -74,39 +76,32 @@ function readOptions(args: readonly string[]): Options | undefined {
     );
   if (values.values !== undefined && values.push !== true)
     throw new TypeError('--values needs --push: a digest is what a registry knows an image by');
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-  return {
-    names: positionals.length > 0 ? positionals : known,
-    tag: values.tag ?? version,
-    registry: values.registry === undefined ? '' : `${values.registry.replace(/\/$/, '')}/`,
-    debian: values.base === 'debian',
-    archive: values.archive,
-    push: values.push === true,
-    values: values.values,
-    engine: values.engine,
-  };
+  const { base, ...options } = values;
+  return { ...options, ...(positionals.length > 0 && { names: positionals }), debian: base === 'debian' };
 }
 
 const git = (...args: string[]): string => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
 
-async function build(options: Options): Promise<void> {
-  const report = printer(process.stdout);
-  const context = { report };
+export async function buildImages(options: ImageOptions, context: Context): Promise<void> {
+  const { report } = context;
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  const { names = [...workspaces().keys()], tag = version } = options;
+  const registry = options.registry === undefined ? '' : `${options.registry.replace(/\/$/, '')}/`;
   const engine = await findEngine(options.engine, root, context);
   const { NODE_IMAGE, BASE_IMAGE, SOURCE_DATE_EPOCH } = process.env;
-  const made = options.debian ? await debianBase(engine, root, context) : undefined;
+  const made = options.debian === true ? await debianBase(engine, root, context) : undefined;
   const args = {
     ...(made === undefined ? {} : { NODE_IMAGE: made.node, BASE_IMAGE: made.base }),
     ...(NODE_IMAGE === undefined ? {} : { NODE_IMAGE }),
     ...(BASE_IMAGE === undefined ? {} : { BASE_IMAGE }),
-    VERSION: options.tag,
+    VERSION: tag,
     REVISION: git('rev-parse', 'HEAD'),
   };
   const epoch = SOURCE_DATE_EPOCH ?? git('log', '-1', '--format=%ct');
   if (options.archive !== undefined) mkdirSync(options.archive, { recursive: true });
   const digests = new Map<string, string>();
-  for (const name of options.names) {
-    const image = `${options.registry}warren/${name}:${options.tag}`;
+  for (const name of names) {
+    const image = `${registry}warren/${name}:${tag}`;
     const wanted = { image, epoch, args: { ...args, APP: workspaces().get(name) ?? '' } };
     const started = performance.now();
     await engine.build(wanted);
@@ -114,12 +109,12 @@ async function build(options: Options): Promise<void> {
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
     report(name, `${image}, ${megabytes} MB, ${id}, ${seconds} s`);
     if (options.archive !== undefined) await engine.archive(image, join(options.archive, `${name}.tar`));
-    if (!options.push) continue;
+    if (options.push !== true) continue;
     const digest = await engine.push(wanted);
     digests.set(name, digest);
     report(name, `pushed as ${digest}`);
   }
-  if (options.values !== undefined) writeValues(options.values, options.registry, digests);
+  if (options.values !== undefined) writeValues(options.values, registry, digests);
 }
 
 /** The values of both charts that make them run these very images. */
@@ -148,7 +143,7 @@ if (import.meta.main)
   try {
     const options = readOptions(process.argv.slice(2));
     if (options === undefined) process.stdout.write(USAGE);
-    else await build(options);
+    else await buildImages(options, { report: printer(process.stdout) });
   } catch (error) {
     if (!(error instanceof EnvironmentError || error instanceof TypeError)) throw error;
     process.stderr.write(`images: ${error.message}\n`);

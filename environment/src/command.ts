@@ -1,6 +1,7 @@
 /** Runs a command to its end, saying every few seconds how far it is. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { contained } from './contained.ts';
 import { EnvironmentError } from './errors.ts';
 import { onExit } from './exit.ts';
 import type { Report } from './progress.ts';
@@ -13,6 +14,8 @@ export interface CommandOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
   signal?: AbortSignal | undefined;
+  /** In namespaces of its own where this machine can: all that it starts and mounts ends with it, and it with us. */
+  contained?: boolean;
   /** What to show for a line of output; undefined shows nothing new. The line itself by default. */
   show?: (line: string) => string | undefined;
 }
@@ -27,7 +30,8 @@ export async function run(
 ): Promise<string> {
   const { part, report, what, signal, show = (line: string) => line } = options;
   signal?.throwIfAborted();
-  const child = spawn(command, args, {
+  const [program, given] = options.contained === true ? contained(command, ...args) : [command, args];
+  const child = spawn(program, given, {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],

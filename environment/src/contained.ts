@@ -21,14 +21,24 @@ const ownNamespaces = [
   '--',
 ];
 
+const works = (command: readonly string[]) =>
+  spawnSync(command[0] as string, [...command.slice(1), 'true'], { stdio: 'ignore' }).status === 0;
+
 let prefix: readonly string[] | undefined;
 
 /** What goes before a command on this machine. */
 function containment(): readonly string[] {
-  const works = (command: readonly string[]) =>
-    spawnSync(command[0] as string, [...command.slice(1), 'true'], { stdio: 'ignore' }).status === 0;
   prefix ??= [[...dieWithParent, ...ownNamespaces], dieWithParent].find(works) ?? [];
   return prefix;
+}
+
+let bound: readonly string[] | undefined;
+
+/** A command without children to care for, and among our processes: it is killed when we end, as far as this machine can. */
+export function endingWithUs(...command: readonly string[]): [string, string[]] {
+  bound ??= works(dieWithParent) ? dieWithParent : [];
+  const [first, ...rest] = [...bound, ...command];
+  return [first as string, rest];
 }
 
 /** Whether processes get namespaces of their own here, so that they may mount. */

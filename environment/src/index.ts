@@ -24,6 +24,7 @@ export {
 export { EnvironmentError, type EnvironmentErrorCode } from './errors.ts';
 export { run, succeeds, type CommandOptions } from './command.ts';
 export { brokerVersions, prepareBrokers } from './broker-versions.ts';
+export { endingWithUs } from './contained.ts';
 export { debianTool, type Context } from './debian.ts';
 export { goBinaries, type GoBinary } from './go.ts';
 export { choosePort } from './ports.ts';

@@ -68,7 +68,7 @@ async function fromDebian(
 ): Promise<void> {
   await debianTool('mmdebstrap', context);
   const folder = mkdtempSync(join(tmpdir(), 'warren-base-'));
-  const about = { part: 'base', what: `making ${image}`, ...context };
+  const about = { part: 'base', what: `making ${image}`, contained: true, ...context };
   const call: Call = (args) => run('buildah', args, about);
   try {
     const archive = join(folder, 'root.tar');

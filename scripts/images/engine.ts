@@ -112,7 +112,8 @@ function docker(root: string, { report, signal }: Context): Engine {
 
 function buildah(root: string, { report, signal }: Context): Engine {
   const call = (args: string[], image: string, what: string) =>
-    run('buildah', args, { part: partOf(image), report, signal, what, cwd: root });
+    // A build that is cut off leaves no mount and no process.
+    run('buildah', args, { part: partOf(image), report, signal, what, cwd: root, contained: true });
   return {
     name: 'buildah',
     build: async ({ image, epoch, args }) => {

@@ -1,7 +1,7 @@
 /** The real helm and kubectl, for the tests of charts and manifests. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { goBinaries, printer } from '@warren/environment';
+import { endingWithUs, goBinaries, printer } from '@warren/environment';
 import { testKubernetes } from '@warren/environment/testing';
 import { stringify } from 'yaml';
 import { parseManifests, type Manifest } from './manifests.ts';
@@ -23,7 +23,11 @@ export function execute(
   options: { input?: string; env?: Record<string, string> } = {},
 ): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, env: { ...process.env, ...options.env } });
+    // A helm that waits would outlive a run that is killed by minutes.
+    const child = spawn(...endingWithUs(command, ...args), {
+      cwd: root,
+      env: { ...process.env, ...options.env },
+    });
     const outcome: Outcome = { code: -1, stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (text: string) => (outcome.stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (outcome.stderr += text));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { countsOf, failedFiles, failedTests, withSecondTry, type JestResult } from './test-result.ts';
+import { countsOf, failedFiles, failedTests, withSecondTry, type JestResult } from './result.ts';
 
 type File = [name: string, ...statuses: string[]];
 

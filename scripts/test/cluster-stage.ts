@@ -1,0 +1,83 @@
+/**
+ * The tests on a cluster as the last part of `npm test`. What keeps them from running (nothing here to make a cluster with, a
+ * download that is refused, a machine that is too slow for the time they have) is told, and is no failure: a tree is judged by
+ * what ran. What ran and failed, twice, is one.
+ */
+import { basename, relative } from 'node:path';
+import { EnvironmentError, type Report } from '@warren/environment';
+import { root } from './child.ts';
+import { lackingForTests, testCluster } from './cluster.ts';
+import type { JestRuns } from './jest-runs.ts';
+
+/** For all of it, in a run of all tests. Warm it takes a third of that; cold, with everything to be built, two thirds. */
+const LIMIT_MINUTES = 25;
+
+/** They take long, and the processors for themselves: `npm run test:cluster` only. */
+const LONG = ['backlog', 'rolling'];
+
+export const isClusterTest = (file: string): boolean => file.endsWith('.cluster.test.ts');
+
+/**
+ * What of the files that the arguments mean is run on a cluster: in a run of all tests those that do not take long; with
+ * arguments all of them, where they mean nothing else. Nobody waits minutes for a cluster who asked for a test by its name.
+ */
+export function clusterTests(files: readonly string[], all: boolean): string[] {
+  const found = files.filter(isClusterTest).sort();
+  if (!all) return found.length === files.length ? found : [];
+  return found.filter((file) => !LONG.includes(basename(file, '.cluster.test.ts')));
+}
+
+export interface NotRun {
+  files: readonly string[];
+  why: string;
+}
+
+export interface ClusterStage {
+  files: readonly string[];
+  /** All tests are meant, and each file is run by itself; otherwise the arguments say which. */
+  all: boolean;
+  runs: JestRuns;
+  report: Report;
+  signal: AbortSignal;
+}
+
+/** Gives back what was not run. Rejects with what is nobody's fault but ours. */
+export async function clusterStage(stage: ClusterStage): Promise<NotRun | undefined> {
+  const { files, all, runs, report, signal } = stage;
+  if (process.env['WARREN_TEST_CLUSTER'] === '0') return { files, why: 'WARREN_TEST_CLUSTER=0' };
+  const lacks = await lackingForTests();
+  if (lacks.length > 0)
+    return {
+      files,
+      why: `there is no Docker engine with kind, and without it this is missing: ${lacks.join('; ')}`,
+    };
+  const left = [...files];
+  const limit = new AbortController();
+  const end = () => limit.abort(new Error('its time is over'));
+  const timer = all ? setTimeout(end, LIMIT_MINUTES * 60_000) : undefined;
+  const run = (what: string, ...options: string[]) =>
+    runs.run({ what, projects: ['cluster'], options: ['--runInBand', ...options], limit: limit.signal });
+  try {
+    // A node can be drained only where there is another one.
+    const nodes = all ? 1 : 2;
+    await using _ = await testCluster({ nodes, report, signal: AbortSignal.any([signal, limit.signal]) });
+    if (!all) await run('cluster tests');
+    for (const file of all ? files : []) {
+      await run(relative(root, file), '--runTestsByPath', file);
+      left.shift();
+    }
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (limit.signal.aborted)
+      return { files: left, why: `they have ${LIMIT_MINUTES} minutes, which are over` };
+    if (!isOfTheMachine(error)) throw error;
+    return { files: left, why: error.message };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What a correct tree can meet: parts that could not be had or did not start, and what the operating system refuses. */
+export const isOfTheMachine = (error: unknown): error is Error =>
+  error instanceof EnvironmentError || (error instanceof Error && 'syscall' in error);
