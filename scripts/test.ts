@@ -91,7 +91,7 @@ async function check(what: string, args: string[]): Promise<void> {
 /** Says what came of all of it, the numbers last. Whether it is good. */
 function summary(): boolean {
   const { totals, unstable, broken } = runs;
-  for (const what of unstable) report('test', `unstable, passed only alone: ${what}`);
+  for (const what of unstable) report('test', `unstable, passed only at the second try: ${what}`);
   for (const what of broken) report('test', `failed: ${what}`);
   if (notRun !== undefined) {
     report('test', `cluster tests not run: ${notRun.why}`);

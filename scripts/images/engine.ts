@@ -118,9 +118,10 @@ function buildah(root: string, { report, signal }: Context): Engine {
     name: 'buildah',
     build: async ({ image, epoch, args }) => {
       await call(
-        // chroot: needs no container runtime, which cannot run everywhere that buildah does.
+        // chroot: needs no container runtime, which cannot run everywhere that buildah does. force-rm: it would leave the
+        // container of a stage that adds nothing to its base.
         [
-          ...['build', '--isolation=chroot', '--layers', `--timestamp=${epoch}`],
+          ...['build', '--isolation=chroot', '--layers', '--force-rm', `--timestamp=${epoch}`],
           ...[...buildArgs(args), ...secretArgs(), '--tag', image, '.'],
         ],
         image,

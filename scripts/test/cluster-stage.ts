@@ -9,7 +9,7 @@ import { root } from './child.ts';
 import { lackingForTests, testCluster } from './cluster.ts';
 import type { JestRuns } from './jest-runs.ts';
 
-/** For all of it, in a run of all tests. Warm it takes a third of that; cold, with everything to be built, two thirds. */
+/** For all of it, in a run of all tests. Warm it takes a fifth of that; cold, with everything to be built, about half. */
 const LIMIT_MINUTES = 25;
 
 /** They take long, and the processors for themselves: `npm run test:cluster` only. */
@@ -34,18 +34,22 @@ export interface NotRun {
 
 export interface ClusterStage {
   files: readonly string[];
-  /** All tests are meant, and each file is run by itself; otherwise the arguments say which. */
+  /** All tests are meant, and each file is run by itself, in `LIMIT_MINUTES`; otherwise the arguments say which. */
   all: boolean;
-  runs: JestRuns;
+  runs: Pick<JestRuns, 'run'>;
   report: Report;
   signal: AbortSignal;
+  /** In place of what is here and of the time there is. */
+  on?: { lacking: typeof lackingForTests; cluster: typeof testCluster };
+  limitMs?: number;
 }
 
 /** Gives back what was not run. Rejects with what is nobody's fault but ours. */
 export async function clusterStage(stage: ClusterStage): Promise<NotRun | undefined> {
-  const { files, all, runs, report, signal } = stage;
+  const { files, all, runs, report, signal, limitMs = LIMIT_MINUTES * 60_000 } = stage;
+  const { lacking, cluster } = stage.on ?? { lacking: lackingForTests, cluster: testCluster };
   if (process.env['WARREN_TEST_CLUSTER'] === '0') return { files, why: 'WARREN_TEST_CLUSTER=0' };
-  const lacks = await lackingForTests();
+  const lacks = await lacking();
   if (lacks.length > 0)
     return {
       files,
@@ -54,13 +58,13 @@ export async function clusterStage(stage: ClusterStage): Promise<NotRun | undefi
   const left = [...files];
   const limit = new AbortController();
   const end = () => limit.abort(new Error('its time is over'));
-  const timer = all ? setTimeout(end, LIMIT_MINUTES * 60_000) : undefined;
+  const timer = all ? setTimeout(end, limitMs) : undefined;
   const run = (what: string, ...options: string[]) =>
     runs.run({ what, projects: ['cluster'], options: ['--runInBand', ...options], limit: limit.signal });
   try {
     // A node can be drained only where there is another one.
     const nodes = all ? 1 : 2;
-    await using _ = await testCluster({ nodes, report, signal: AbortSignal.any([signal, limit.signal]) });
+    await using _ = await cluster({ nodes, report, signal: AbortSignal.any([signal, limit.signal]) });
     if (!all) await run('cluster tests');
     for (const file of all ? files : []) {
       await run(relative(root, file), '--runTestsByPath', file);
@@ -69,8 +73,7 @@ export async function clusterStage(stage: ClusterStage): Promise<NotRun | undefi
     return undefined;
   } catch (error) {
     signal.throwIfAborted();
-    if (limit.signal.aborted)
-      return { files: left, why: `they have ${LIMIT_MINUTES} minutes, which are over` };
+    if (limit.signal.aborted) return { files: left, why: `their ${LIMIT_MINUTES} minutes are over` };
     if (!isOfTheMachine(error)) throw error;
     return { files: left, why: error.message };
   } finally {
@@ -79,5 +82,5 @@ export async function clusterStage(stage: ClusterStage): Promise<NotRun | undefi
 }
 
 /** What a correct tree can meet: parts that could not be had or did not start, and what the operating system refuses. */
-export const isOfTheMachine = (error: unknown): error is Error =>
+const isOfTheMachine = (error: unknown): error is Error =>
   error instanceof EnvironmentError || (error instanceof Error && 'syscall' in error);
