@@ -25,7 +25,7 @@ export default {
     { ...common, displayName: 'contract', testMatch: [suffix('contract')] },
     { ...common, displayName: 'int', testMatch: [suffix('int')] },
     { ...common, displayName: 'e2e', testMatch: [suffix('e2e')] },
-    // Needs nodes and pods: npm run test:cluster; npm test has those that do not take long.
+    // Needs nodes and pods: npm run test:cluster; npm test has all but the longest.
     { ...common, displayName: 'cluster', testMatch: [suffix('cluster')] },
   ],
   testTimeout: 60_000,

@@ -1,5 +1,5 @@
 /**
- * `npm test`: types, lint, and all tests on real parts that it brings up, at last those on a cluster that do not take long.
+ * `npm test`: types, lint, and all tests on real parts that it brings up, at last most of those on a cluster.
  * `npm test -- <path or jest option>...`: only these tests. Ends with the line `N passed, N failed`.
  */
 import { availableParallelism } from 'node:os';

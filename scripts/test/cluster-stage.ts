@@ -9,22 +9,22 @@ import { root } from './child.ts';
 import { lackingForTests, testCluster } from './cluster.ts';
 import type { JestRuns } from './jest-runs.ts';
 
-/** For all of it, in a run of all tests. Warm it takes a fifth of that; cold, with everything to be built, about half. */
+/** For all of it, in a run of all tests. Warm it takes 10 on two cores; cold, with everything to be built, 8 more. */
 const LIMIT_MINUTES = 25;
 
-/** They take long, and the processors for themselves: `npm run test:cluster` only. */
-const LONG = ['backlog', 'rolling'];
+/** What a run of all tests has, the longest last: the time there is may not suffice for it. Others: `npm run test:cluster`. */
+const IN_ALL = ['lifetime', 'shop', 'scaling', 'releases', 'rolling'];
 
 export const isClusterTest = (file: string): boolean => file.endsWith('.cluster.test.ts');
 
 /**
- * What of the files that the arguments mean is run on a cluster: in a run of all tests those that do not take long; with
+ * What of the files that the arguments mean is run on a cluster: in a run of all tests those of `IN_ALL`; with
  * arguments all of them, where they mean nothing else. Nobody waits minutes for a cluster who asked for a test by its name.
  */
 export function clusterTests(files: readonly string[], all: boolean): string[] {
-  const found = files.filter(isClusterTest).sort();
+  const found = files.filter(isClusterTest);
   if (!all) return found.length === files.length ? found : [];
-  return found.filter((file) => !LONG.includes(basename(file, '.cluster.test.ts')));
+  return IN_ALL.flatMap((name) => found.filter((file) => basename(file) === `${name}.cluster.test.ts`));
 }
 
 export interface NotRun {
@@ -63,8 +63,7 @@ export async function clusterStage(stage: ClusterStage): Promise<NotRun | undefi
     runs.run({ what, projects: ['cluster'], options: ['--runInBand', ...options], limit: limit.signal });
   try {
     // A node can be drained only where there is another one.
-    const nodes = all ? 1 : 2;
-    await using _ = await cluster({ nodes, report, signal: AbortSignal.any([signal, limit.signal]) });
+    await using _ = await cluster({ nodes: 2, report, signal: AbortSignal.any([signal, limit.signal]) });
     if (!all) await run('cluster tests');
     for (const file of all ? files : []) {
       await run(relative(root, file), '--runTestsByPath', file);

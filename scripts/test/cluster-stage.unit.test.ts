@@ -5,12 +5,12 @@ import type { Run } from './jest-runs.ts';
 
 const files = [
   '/root/test/cluster/shop.cluster.test.ts',
-  '/root/test/cluster/rolling.cluster.test.ts',
+  '/root/test/cluster/backlog.cluster.test.ts',
   '/root/test/cluster/lifetime.cluster.test.ts',
   '/root/packages/rabbitmq/src/link.int.test.ts',
 ];
 
-test('a run of all tests has the files that do not take long', () => {
+test('a run of all tests has the files that its time suffices for, the longest last', () => {
   expect(clusterTests(files, true)).toEqual([
     '/root/test/cluster/lifetime.cluster.test.ts',
     '/root/test/cluster/shop.cluster.test.ts',
