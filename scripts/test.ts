@@ -98,13 +98,14 @@ function summary(): boolean {
     for (const file of notRun.files) report('test', `not run: ${relative(root, file)}`);
   }
   const failed = totals.failed + broken.length;
-  if (totals.passed + failed === 0) report('test', 'no test matches');
+  const left = notRun?.files.length ?? 0;
+  if (totals.passed + failed + left === 0) report('test', 'no test matches');
   console.log(
     [
       `${totals.passed} passed, ${failed} failed`,
       ...(totals.skipped > 0 ? [`${totals.skipped} skipped`] : []),
       ...(unstable.length > 0 ? [`${unstable.length} unstable`] : []),
-      ...(notRun === undefined ? [] : [`${notRun.files.length} files not run`]),
+      ...(left > 0 ? [`${left} ${left === 1 ? 'file' : 'files'} not run`] : []),
     ].join(', '),
   );
   return failed === 0 && totals.passed > 0;
