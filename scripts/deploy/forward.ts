@@ -4,6 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { endingWithUs } from '@warren/environment';
 
 export interface Forwards<Name extends string> extends AsyncDisposable {
   /** Where the services are now. */
@@ -26,8 +27,8 @@ export async function forward<Name extends string>(
     for (const child of children.values()) child.kill('SIGKILL');
   };
   const open = async (name: Name): Promise<void> => {
-    const args = ['port-forward', '--namespace', namespace, `service/${name}`, ':80'];
-    const child = spawn(kubectl, args, { env: process.env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const command = [kubectl, 'port-forward', '--namespace', namespace, `service/${name}`, ':80'];
+    const child = spawn(...endingWithUs(...command), { env: process.env, stdio: ['ignore', 'pipe', 'pipe'] });
     children.set(name, child);
     urls[name] = await address(name, child);
     child.once('close', () => void reopen(name));

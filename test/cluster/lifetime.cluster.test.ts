@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { currentCluster } from '@warren/environment';
+import { currentCluster, endingWithUs } from '@warren/environment';
 import { eventually } from '@warren/environment/testing';
 import { root } from '../support/helm.ts';
 
@@ -34,7 +34,8 @@ ofOurs(
     const state = mkdtempSync(join(tmpdir(), 'warren-cluster-'));
     try {
       const flags = ['--conditions=warren-source', '--disable-warning=ExperimentalWarning'];
-      const child = spawn(process.execPath, [...flags, join(root, 'scripts/cluster-up.ts')], {
+      const up = endingWithUs(process.execPath, ...flags, join(root, 'scripts/cluster-up.ts'));
+      const child = spawn(...up, {
         env: { ...process.env, WARREN_STATE_DIR: state, WARREN_ENDPOINTS: join(state, 'endpoints.json') },
         stdio: ['ignore', 'pipe', 'pipe'],
       });
