@@ -48,12 +48,13 @@ async function build({ machine }: ClusterEndpoints, context: Context): Promise<s
   const image = 'warren/bestsellers:0.1.0';
   const tool = docker ? ['docker', 'build'] : ['buildah', 'build', '--isolation=chroot'];
   const tagged = [...tool.slice(1), '--tag', image, join(root, 'examples/bestsellers')];
-  await run(tool[0] as string, tagged, { part: 'images', what: `building ${image}`, ...context });
+  const about = { part: 'images', contained: !docker, ...context };
+  await run(tool[0] as string, tagged, { what: `building ${image}`, ...about });
   const archive = join(folder, 'bestsellers.tar');
   await rm(archive, { force: true }); // buildah adds to no archive
   const save = docker
     ? ['docker', 'save', '--output', archive, image]
     : ['buildah', 'push', '--quiet', image, `docker-archive:${archive}:docker.io/${image}`];
-  await run(save[0] as string, save.slice(1), { part: 'images', what: `writing ${archive}`, ...context });
+  await run(save[0] as string, save.slice(1), { what: `writing ${archive}`, ...about });
   return folder;
 }
