@@ -34,7 +34,12 @@ export function parseDocuments(
   text: string,
 ): { documents: FileDocument[]; problems: Problem[] } {
   const counter = new LineCounter();
-  const parsed = parseAllDocuments(text, { lineCounter: counter, prettyErrors: false });
+  const parsed = parseAllDocuments(text, {
+    lineCounter: counter,
+    prettyErrors: false,
+    // As kubectl reads it.
+    merge: true,
+  });
   const documents: FileDocument[] = [];
   const problems: Problem[] = [];
   for (const document of Array.isArray(parsed) ? (parsed as Document.Parsed[]) : []) {

@@ -96,6 +96,20 @@ describe('a valid document', () => {
     expect([...loaded.resources.keys()]).toEqual(['EventSubscription default/loyalty']);
   });
 
+  test('may merge a map into another, as with kubectl', () => {
+    const loaded = load(
+      valid.replace(
+        'spec:\n  events: [OrderPlaced]\n',
+        'spec:\n  retry: &retry { attempts: 3 }\n  <<: { events: [OrderPlaced], retry: *retry }\n',
+      ),
+    );
+    expect(loaded.problems).toEqual([]);
+    expect(loaded.resources.get('EventSubscription shop/loyalty')?.resource['spec']).toMatchObject({
+      events: ['OrderPlaced'],
+      retry: { attempts: 3 },
+    });
+  });
+
   test('is taken beside others in one file, and beside documents of other groups', () => {
     const loaded = load(
       `apiVersion: v1\nkind: Namespace\nmetadata: { name: shop }\n---\n${valid}---\n${valid.replace('loyalty', 'points')}`,
