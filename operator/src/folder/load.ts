@@ -69,7 +69,7 @@ export function loadFiles(
     const { documents, problems } = parseDocuments(file, text);
     if (problems.length > 0) loaded.heldFiles.add(file);
     loaded.problems.push(...problems);
-    for (const document of documents)
+    for (const document of documents.flatMap(itemsOf))
       loadDocument(file, document, validators, inForce, loaded, places, namespace);
   }
   for (const [id, described] of places) {
@@ -89,6 +89,19 @@ export function loadFiles(
   }
   loaded.problems.sort((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1));
   return loaded;
+}
+
+/** What `kubectl get -o yaml` writes is a List: its items, each at its own place. */
+function itemsOf(document: FileDocument): FileDocument[] {
+  const { value } = document;
+  if (!isRecord(value) || value['apiVersion'] !== 'v1' || value['kind'] !== 'List') return [document];
+  const items: unknown = value['items'];
+  if (!Array.isArray(items)) return [];
+  return (items as unknown[]).map((item, index) => ({
+    line: document.lineOf(['items', index]),
+    value: item,
+    lineOf: (path, options) => document.lineOf(['items', index, ...path], options),
+  }));
 }
 
 function addProblem(loaded: Loaded, id: string, { file, line, sentence }: Problem): void {

@@ -110,6 +110,17 @@ describe('a valid document', () => {
     });
   });
 
+  test('is taken out of a List, as kubectl writes it, and its mistakes are named at their place', () => {
+    const item = (text: string) => text.trimEnd().replaceAll('\n', '\n    ');
+    const loaded = load(
+      `apiVersion: v1\nkind: List\nitems:\n  - ${item(valid)}\n  - ${item(valid.replace('loyalty', 'points').replace('  events:', '  evens:'))}\n`,
+    );
+    expect([...loaded.resources.keys()]).toEqual(['EventSubscription shop/loyalty']);
+    expect(loaded.problems.map(describeProblem)).toContain(
+      'samples/loyalty.yaml:17: unknown field "spec.evens"',
+    );
+  });
+
   test('is taken beside others in one file, and beside documents of other groups', () => {
     const loaded = load(
       `apiVersion: v1\nkind: Namespace\nmetadata: { name: shop }\n---\n${valid}---\n${valid.replace('loyalty', 'points')}`,

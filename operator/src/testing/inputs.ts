@@ -100,6 +100,11 @@ export const badInputs: BadInput[] = [
     5,
     'spec.events: Invalid value: an event is named twice: name each of them once',
   ]),
+  subscription('an event with many #', "events: ['#.a.#', '#.a.#.b.#']", [
+    5,
+    'spec.events[1]: Invalid value: "#.a.#.b.#": RabbitMQ binds no pattern with more of them: ' +
+      'write # at most twice, such as #.order.#',
+  ]),
   subscription('an event of 101 letters', `events: [Order${'x'.repeat(95)}P]`, [
     5,
     'spec.events[0]: Too long: may not be more than 100 bytes',
