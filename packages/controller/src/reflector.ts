@@ -222,7 +222,8 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
         if (gone) {
           why = mustRelist(error) ? 'expired' : isUndefined ? 'undefined' : 'silent';
           version = undefined;
-          this.#log.info(describeError(error), 'the watch has lost its place: listing again');
+          const level = this.#isOrdinary(error) ? 'debug' : 'info';
+          this.#log[level](describeError(error), 'the watch has lost its place: listing again');
         }
         await this.#wait(error, signal);
       }
@@ -238,6 +239,11 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     return error instanceof RequestTimeoutError && this.#watchedSince !== undefined && !this.#heard;
   }
 
+  /** Of a resource that never had an object, the API server sends no bookmark. */
+  #isOrdinary(error: unknown): boolean {
+    return this.#heardNothing(error) && this.#store.size === 0;
+  }
+
   async #wait(error: unknown, signal: AbortSignal): Promise<void> {
     // The first loss of a place costs nothing to repair at once; a server that says so again and again must not be stormed.
     if (mustRelist(error) && this.#failures === 0) {
@@ -249,7 +255,8 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     this.#failures += 1;
     if (this.state === 'listing') this.#tellWhetherDefined(error);
     this.state = 'waiting';
-    const level = this.isUndefined ? 'debug' : this.#failures > 3 ? 'warn' : 'info';
+    const level =
+      this.isUndefined || this.#isOrdinary(error) ? 'debug' : this.#failures > 3 ? 'warn' : 'info';
     this.#log[level](
       { ...describeError(error), waitMs: Math.round(wait) },
       'the reflector failed and will try again',

@@ -199,8 +199,10 @@ describe('a reflector', () => {
     await t.reflector.stop();
   });
 
-  test('lists again after a watch that never said a word, and only then', async () => {
-    const t = setup();
+  test('lists again after a watch that never said a word, and says so where there are objects', async () => {
+    const said: string[] = [];
+    const log: Log = { ...silentLog, info: (_fields, text) => said.push(text), child: () => log };
+    const t = setup({ log });
     const silence = new RequestTimeoutError('nothing heard', { ...failed, status: 0 });
     t.reflector.start();
     await settle();
@@ -208,10 +210,15 @@ describe('a reflector', () => {
     await t.clock.advance(250);
     expect(t.lists).toHaveLength(1);
     expect(t.last().options.resourceVersion).toBe('11');
+    said.length = 0;
+    t.state.list = [thing('a', 1)];
+    t.last().send(silence);
+    await t.clock.advance(1000);
+    expect([t.lists.length, said]).toEqual([2, []]);
     t.state.version = 5;
     t.last().send(silence);
     await t.clock.advance(1000);
-    expect(t.lists).toHaveLength(2);
+    expect(said[0]).toBe('the watch has lost its place: listing again');
     expect(t.last().options.resourceVersion).toBe('5');
     await t.reflector.stop();
   });
