@@ -205,7 +205,9 @@ test('what cannot be changed in place, nor be emptied to be made anew, is said a
   expect(operator.condition('loyalty', 'Ready')).toMatchObject({
     status: 'False',
     reason: 'MigrationNeeded',
-    message: 'cannot be changed in place: queue shop.loyalty is of type stream and should be quorum',
+    message:
+      'cannot be changed in place: queue shop.loyalty is of type stream and should be quorum; ' +
+      'save the messages and delete the queue, then it is made anew',
   });
   expect(await host.api.queue('shop.loyalty')).toMatchObject({ type: 'stream' });
 });

@@ -150,7 +150,7 @@ function topologyConditions(verdict: Verdict, queue: string, takes: string | und
       );
     }
     case 'blocked': {
-      const message = `cannot be changed in place: ${listed(verdict.differences)}`;
+      const message = `cannot be changed in place: ${listed(verdict.differences)}; save the messages and delete the queue, then it is made anew`;
       return both(
         { status: 'False', reason: 'MigrationNeeded', message },
         { status: 'False', reason: 'MigrationNeeded', message },
