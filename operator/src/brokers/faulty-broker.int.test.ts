@@ -41,7 +41,8 @@ const named = (count: number) => Array.from({ length: count }, (_, index) => `s$
 const ready = (operator: RunningOperator, names: readonly string[]) =>
   names.every((name) => isReady(operator, name));
 const isWrite = ({ method }: Arrived) => method !== 'GET';
-const isListing = ({ method, path }: Arrived) => method === 'GET' && /^\/api\/(queues|exchanges)\/[^/]+\?/.test(path);
+const isListing = ({ method, path }: Arrived) =>
+  method === 'GET' && /^\/api\/(queues|exchanges)\/[^/]+\?/.test(path);
 const warnings = (operator: RunningOperator, of: (name: string) => boolean) =>
   operator.told.filter(({ name, type }) => type === 'Warning' && of(name)).map(({ reason }) => reason);
 const notTheBroker = (name: string) => name !== 'default';
