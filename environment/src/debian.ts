@@ -6,6 +6,7 @@ import { run, succeeds } from './command.ts';
 import { hasNamespaces } from './contained.ts';
 import { EnvironmentError } from './errors.ts';
 import type { Report } from './progress.ts';
+import { turn } from './turn.ts';
 
 export interface Context {
   report: Report;
@@ -26,8 +27,14 @@ function updateLists(context: Context): Promise<unknown> {
   return listsUpdated;
 }
 
-/** Runs an apt-get command; a failure may only mean that the package lists are old or missing. */
+/** Runs an apt-get command; a failure may only mean that the package lists are old or missing. Two at once would refuse each other. */
 async function aptGet(args: readonly string[], what: string, context: Context, cwd = '/'): Promise<void> {
+  using _ = await turn({
+    of: 'apt-get',
+    part: 'debian',
+    waiting: 'waiting for apt-get, which is in use',
+    ...context,
+  });
   const options = { part: 'debian', what, cwd, env: noninteractive, ...context };
   try {
     await run('apt-get', args, options);
@@ -60,7 +67,7 @@ export async function debianBinary(
   context: Context,
 ): Promise<string> {
   const [, codename] = /VERSION_CODENAME=(\w+)/.exec(readFileSync('/etc/os-release', 'utf8')) ?? [];
-  const folder = await cached(name, cacheKey(pattern, codename ?? '', process.arch), async (draft) => {
+  const fetch = async (draft: string) => {
     context.report(name, `fetching Debian's package ${pattern}`);
     // The sandbox user of apt may not write here; it only complains.
     await aptGet(
@@ -81,7 +88,8 @@ export async function debianBinary(
     if (!existsSync(join(draft, path))) {
       throw new EnvironmentError('WARREN_ENVIRONMENT_BUILD', `${pattern} holds no ${path}`);
     }
-  });
+  };
+  const folder = await cached(name, cacheKey(pattern, codename ?? '', process.arch), fetch, context);
   return join(folder, path);
 }
 

@@ -10,6 +10,7 @@ import { cached } from './cache.ts';
 import { publishTo, readEndpoints, unpublishFrom, writeEndpoints, type Endpoints } from './endpoints.ts';
 import { choosePort } from './ports.ts';
 import { processNow, thisProcess, type ProcessId } from './process-id.ts';
+import { silent } from './progress.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -28,6 +29,7 @@ async function ended(): Promise<ProcessId> {
 }
 
 describe('a cache entry', () => {
+  const here = () => ({ report: silent, dir });
   const build = (folder: string) => {
     writeFileSync(join(folder, 'binary'), 'whole');
     return Promise.resolve();
@@ -39,9 +41,9 @@ describe('a cache entry', () => {
       builds += 1;
       return build(folder);
     };
-    const entry = await cached('tool', 'k1', counted, dir);
-    expect(await cached('tool', 'k1', counted, dir)).toBe(entry);
-    expect(await cached('tool', 'k2', counted, dir)).not.toBe(entry);
+    const entry = await cached('tool', 'k1', counted, here());
+    expect(await cached('tool', 'k1', counted, here())).toBe(entry);
+    expect(await cached('tool', 'k2', counted, here())).not.toBe(entry);
     expect(builds).toBe(2);
     expect(readdirSync(dir).sort()).toEqual(['tool-k1', 'tool-k2']);
   });
@@ -51,9 +53,9 @@ describe('a cache entry', () => {
       writeFileSync(join(folder, 'half'), '');
       return Promise.reject(new Error('no space'));
     };
-    await expect(cached('tool', 'k', failing, dir)).rejects.toThrow('no space');
+    await expect(cached('tool', 'k', failing, here())).rejects.toThrow('no space');
     expect(readdirSync(dir)).toEqual([]);
-    const entry = await cached('tool', 'k', build, dir);
+    const entry = await cached('tool', 'k', build, here());
     expect(readdirSync(entry)).toEqual(['binary']);
   });
 
@@ -65,7 +67,7 @@ describe('a cache entry', () => {
     const mine = thisProcess();
     const others = join(dir, `other-k.${mine.pid}.${mine.startTime}.unfinished`);
     mkdirSync(others);
-    const entry = await cached('tool', 'k', build, dir);
+    const entry = await cached('tool', 'k', build, here());
     expect(readdirSync(entry)).toEqual(['binary']);
     expect(existsSync(left)).toBe(false);
     expect(existsSync(others)).toBe(true);

@@ -24,7 +24,7 @@ export async function goBinaries(options: GoBinary): Promise<string> {
   const cwd = join(repositoryRoot, 'environment/go', module);
   const inputs = ['go.mod', 'go.sum', ...sources].map((file) => readFileSync(join(cwd, file), 'utf8'));
   const key = cacheKey(...inputs, ...packages, ldflags, process.arch);
-  return cached(module, key, async (draft) => {
+  const build = async (draft: string) => {
     if (!(await succeeds('go', ['version']))) {
       throw new EnvironmentError(
         'WARREN_ENVIRONMENT_UNAVAILABLE',
@@ -53,5 +53,6 @@ export async function goBinaries(options: GoBinary): Promise<string> {
       });
     }
     report(module, `built in ${((performance.now() - started) / 1000).toFixed(0)} s`);
-  });
+  };
+  return cached(module, key, build, { report, signal });
 }

@@ -79,7 +79,7 @@ export function rootFileSystem(context: Context, broker: DebianBroker = '4.3'): 
 
 async function buildRootFileSystem(context: Context, { suite, packages, finish }: Contents): Promise<string> {
   const key = cacheKey(FORMAT, suite, ...packages, ...(finish ? [finish.script] : []), process.arch);
-  const folder = await cached('rootfs', key, async (draft) => {
+  const make = async (draft: string) => {
     const started = performance.now();
     await debianTool('mmdebstrap', context);
     const root = join(draft, 'root');
@@ -100,8 +100,8 @@ async function buildRootFileSystem(context: Context, { suite, packages, finish }
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
     const found = versions(await readFile(join(root, 'var/lib/dpkg/status'), 'utf8'), packages);
     context.report('debian', `made the root file system in ${seconds} s: ${found.join(', ')}`);
-  });
-  return join(folder, 'root');
+  };
+  return join(await cached('rootfs', key, make, context), 'root');
 }
 
 export interface RootOptions {

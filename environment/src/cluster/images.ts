@@ -31,7 +31,7 @@ export async function archive(
   images: readonly Image[],
   context: Context,
 ): Promise<string> {
-  const folder = await cached(`image-${name}`, key, async (draft) => {
+  const make = async (draft: string) => {
     context.report('images', `making ${images.map((image) => image.name).join(' and ')}`);
     const content = join(draft, 'content');
     mkdirSync(content);
@@ -60,8 +60,8 @@ export async function archive(
     await tar(['--create', '--file', file, '--directory', content, '--remove-files', '.'], context);
     const megabytes = Math.round(statSync(file).size / 1e6);
     context.report('images', `made ${name}: ${megabytes} MB`);
-  });
-  return join(folder, 'image.tar');
+  };
+  return join(await cached(`image-${name}`, key, make, context), 'image.tar');
 }
 
 const EPOCH = '1970-01-01T00:00:00Z';

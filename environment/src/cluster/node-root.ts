@@ -31,7 +31,7 @@ export const MOUNT_POINTS = ['control-plane', 'node', 'etcd', 'nodejs', 'cluster
 /** Its folder, made in some seconds where it is not cached. Nothing is installed on this machine. */
 export async function nodeRoot(context: Context): Promise<string> {
   const key = cacheKey(FORMAT, SUITE, ...PACKAGES, ...MOUNT_POINTS, process.arch);
-  const folder = await cached('machine', key, async (draft) => {
+  const make = async (draft: string) => {
     await debianTool('mmdebstrap', context);
     const root = join(draft, 'root');
     context.report('machine', `making a root file system with containerd from Debian ${SUITE} (about 10 s)`);
@@ -54,6 +54,6 @@ export async function nodeRoot(context: Context): Promise<string> {
       symlinkSync(name.replace('tables', 'tables-nft'), at(`usr/sbin/${name}`));
     for (const name of ['mnt', ...MOUNT_POINTS.map((name) => `opt/${name}`)])
       mkdirSync(at(name), { recursive: true });
-  });
-  return join(folder, 'root');
+  };
+  return join(await cached('machine', key, make, context), 'root');
 }
