@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { EnvironmentError, printer, type Context } from '@warren/environment';
 import { stringify } from 'yaml';
+import { BrokenTreeError, building } from './images/blame.ts';
 import { debianBase } from './images/debian-base.ts';
 import { findEngine } from './images/engine.ts';
 
@@ -104,7 +105,7 @@ export async function buildImages(options: ImageOptions, context: Context): Prom
     const image = `${registry}warren/${name}:${tag}`;
     const wanted = { image, epoch, args: { ...args, APP: workspaces().get(name) ?? '' } };
     const started = performance.now();
-    await engine.build(wanted);
+    await building(() => engine.build(wanted));
     const { megabytes, id } = await engine.describe(image);
     const seconds = ((performance.now() - started) / 1000).toFixed(0);
     report(name, `${image}, ${megabytes} MB, ${id}, ${seconds} s`);
@@ -145,7 +146,8 @@ if (import.meta.main)
     if (options === undefined) process.stdout.write(USAGE);
     else await buildImages(options, { report: printer(process.stdout) });
   } catch (error) {
-    if (!(error instanceof EnvironmentError || error instanceof TypeError)) throw error;
+    const told = [EnvironmentError, BrokenTreeError, TypeError].some((kind) => error instanceof kind);
+    if (!told || !(error instanceof Error)) throw error;
     process.stderr.write(`images: ${error.message}\n`);
     process.exitCode = error instanceof TypeError ? 2 : 1;
   }

@@ -1,7 +1,7 @@
 /**
  * The tests on a cluster as the last part of `npm test`. What keeps them from running (nothing here to make a cluster with, a
  * download that is refused, a machine that is too slow for the time they have) is told, and is no failure: a tree is judged by
- * what ran. What ran and failed, twice, is one.
+ * what ran. What ran and failed, twice, is one; so is an image that cannot be made of this tree anywhere.
  */
 import { basename, relative } from 'node:path';
 import { EnvironmentError, type Report } from '@warren/environment';

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { EnvironmentError, silent } from '@warren/environment';
+import { BrokenTreeError } from '../images/blame.ts';
 import { clusterStage, clusterTests, type ClusterStage } from './cluster-stage.ts';
 import type { Run } from './jest-runs.ts';
 
@@ -67,6 +68,8 @@ describe('a run of all tests', () => {
     const full = Object.assign(new Error('no space left'), { code: 'ENOSPC', syscall: 'write' });
     expect(await stage(failing(full))).toMatchObject({ why: 'no space left' });
     await expect(stage(failing(new TypeError('x is not a function')))).rejects.toThrow(TypeError);
+    const broken = new BrokenTreeError('building: buildah ended with 2');
+    await expect(stage(failing(broken))).rejects.toThrow(broken);
   });
 
   test('leaves what its time does not suffice for', async () => {

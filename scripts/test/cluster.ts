@@ -13,6 +13,7 @@ import {
   type Context,
 } from '@warren/environment';
 import { buildImages } from '../images.ts';
+import { building } from '../images/blame.ts';
 import { root } from './child.ts';
 
 /** What is missing for the tests on a cluster, as sentences; empty where one runs or can be made. */
@@ -49,7 +50,7 @@ async function build({ machine }: ClusterEndpoints, context: Context): Promise<s
   const tool = docker ? ['docker', 'build'] : ['buildah', 'build', '--isolation=chroot'];
   const tagged = [...tool.slice(1), '--tag', image, join(root, 'examples/bestsellers')];
   const about = { part: 'images', contained: !docker, ...context };
-  await run(tool[0] as string, tagged, { what: `building ${image}`, ...about });
+  await building(() => run(tool[0] as string, tagged, { what: `building ${image}`, ...about }));
   const archive = join(folder, 'bestsellers.tar');
   await rm(archive, { force: true }); // buildah adds to no archive
   const save = docker
