@@ -125,8 +125,12 @@ export class BrokerRegistry {
     // One that is under way may have begun before the failure.
     await entry.probing;
     if (entry.down !== undefined) return false;
+    const { connection } = entry;
     await this.#probe(resource, entry);
-    return this.stateOf(broker).state === 'up';
+    const isUp = this.stateOf(broker).state === 'up';
+    // From here on its own reconcile looks after it; one that finds this out itself has no need to be asked.
+    if (!isUp || entry.connection !== connection) this.askAgain(broker);
+    return isUp;
   }
 
   /** The reconcile of an EventBroker. Where it is up, everything on it is compared with what is wanted. */
@@ -183,10 +187,8 @@ export class BrokerRegistry {
     }
     const after = entry.down === undefined ? entry.connection : undefined;
     this.#options.metrics.brokerUp(name, after !== undefined);
-    if (before !== after || wasDown !== (entry.down !== undefined)) {
-      this.askAgain(name);
+    if (before !== after || wasDown !== (entry.down !== undefined))
       for (const listener of this.#listeners) listener(name);
-    }
     await this.#tell(entry);
   }
 
