@@ -29,6 +29,7 @@ import { foreseen, inVain } from './subscriptions/foresight.ts';
 import { isHandsOff } from './subscriptions/hands-off.ts';
 import { SubscriptionReconciler } from './subscriptions/reconciler.ts';
 import { survey } from './subscriptions/survey.ts';
+import type { AsWanted } from './subscriptions/survey.ts';
 import { PublisherReconciler } from './publishers/reconciler.ts';
 import { surveyPublishers } from './publishers/survey.ts';
 import { surveyUsers } from './users/user-survey.ts';
@@ -247,6 +248,7 @@ function connectControllers(
     resync(subscriptions, source.subscriptions.list().filter(isItsOwn).map(keyOfBound));
     resync(publishers, source.publishers.list().filter(isItsOwn).map(keyOfBound));
   });
+  const asWanted: AsWanted = new WeakMap();
   registry.survey = async (connection: BrokerConnection, signal: AbortSignal) => {
     try {
       await connection.refreshStats();
@@ -257,7 +259,7 @@ function connectControllers(
     const { found } = await connection.inventory({ maxAgeMs: Infinity });
     const lookup = (key: string) => source.subscriptions.get(key);
     const handsOn = source.subscriptions.list().filter((resource) => !isHandsOff(resource, lookup));
-    resync(subscriptions, survey(handsOn, found, connection));
+    resync(subscriptions, survey(handsOn, found, connection, asWanted));
     await connection.settle(inVain(source, found), signal);
     const worth = await surveyUsers(source, connection, tidyAfterMs);
     resync(subscriptions, worth.subscriptions);

@@ -1,4 +1,5 @@
 /** An inventory that follows our own writes: each says how things are after it, and saying it twice changes nothing. */
+import { isDeepStrictEqual } from 'node:util';
 import { canonical, inventoryOf, policyIndexOf, queueOfPartition, queueOfWaitQueue } from '@warren/topology';
 import type {
   Binding,
@@ -11,6 +12,9 @@ import type {
   Step,
 } from '@warren/topology';
 
+/** Two inventories with the same one differ in nothing but what their queues hold. */
+export type Layout = symbol;
+
 export class LiveInventory implements Inventory {
   readonly exchanges: Map<string, FoundExchange>;
   readonly queues: Map<string, FoundQueue>;
@@ -21,8 +25,10 @@ export class LiveInventory implements Inventory {
   policies: readonly Policy[];
   readonly operatorPolicies: readonly Policy[];
   #policyIndex: PolicyIndex | undefined;
+  #layout: Layout = Symbol('layout');
 
-  constructor(found: Found) {
+  /** @param before one that was read earlier: where everything is still as it was there, this has its layout */
+  constructor(found: Found, before?: LiveInventory) {
     const { exchanges, queues, bindings, exchangeBindings, waitQueues, partitions, policies, policyIndex } =
       inventoryOf(found);
     this.exchanges = new Map(exchanges);
@@ -34,6 +40,11 @@ export class LiveInventory implements Inventory {
     this.policies = policies;
     this.operatorPolicies = found.operatorPolicies ?? [];
     this.#policyIndex = policyIndex;
+    if (before !== undefined && isLaidOutAlike(before, this)) this.#layout = before.layout;
+  }
+
+  get layout(): Layout {
+    return this.#layout;
   }
 
   get policyIndex(): PolicyIndex {
@@ -42,6 +53,7 @@ export class LiveInventory implements Inventory {
   }
 
   apply(step: Step): void {
+    this.#layout = Symbol('layout');
     switch (step.step) {
       case 'declareExchange':
         this.exchanges.set(step.exchange.name, { ...step.exchange, internal: false });
@@ -107,6 +119,30 @@ export class LiveInventory implements Inventory {
     this.policies = [...this.policies.filter((one) => one.name !== name), ...now];
     this.#policyIndex = undefined;
   }
+}
+
+function isLaidOutAlike(a: LiveInventory, b: LiveInventory): boolean {
+  return (
+    a.queues.size === b.queues.size &&
+    [...b.queues].every(([name, queue]) => isQueueAlike(a.queues.get(name), queue)) &&
+    isDeepStrictEqual(a.bindings, b.bindings) &&
+    isDeepStrictEqual(a.exchangeBindings, b.exchangeBindings) &&
+    isDeepStrictEqual(a.exchanges, b.exchanges) &&
+    isDeepStrictEqual(a.policies, b.policies) &&
+    isDeepStrictEqual(a.operatorPolicies, b.operatorPolicies)
+  );
+}
+
+function isQueueAlike(a: FoundQueue | undefined, b: FoundQueue): boolean {
+  return (
+    a !== undefined &&
+    a.type === b.type &&
+    a.durable === b.durable &&
+    a.autoDelete === b.autoDelete &&
+    a.policy === b.policy &&
+    isDeepStrictEqual(a.arguments, b.arguments) &&
+    isDeepStrictEqual(a.effective, b.effective)
+  );
 }
 
 function isSame(a: Binding, b: Binding): boolean {

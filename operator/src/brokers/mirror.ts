@@ -5,18 +5,21 @@
  * A reading that was under way while a write ended may or may not have seen it. So the writes that ended after a reading
  * began are made again upon what it gave.
  */
-import type { Found, Inventory, Step } from '@warren/topology';
+import type { Found, Step } from '@warren/topology';
 import { LiveInventory } from './live-inventory.ts';
+import type { Layout } from './live-inventory.ts';
 
 export interface Reading {
   /** Changes with our own writes: what is to be compared is looked at without waiting in between. */
-  found: Inventory;
+  found: LiveInventory;
   /** When it began, in milliseconds of `performance.now()`: what others did before that is in it. */
   readAt: number;
 }
 
 export class Mirror {
-  #held: { found: LiveInventory; readAt: number } | undefined;
+  #held: Reading | undefined;
+  /** What the last reading gave, and what was made of it. */
+  #last: { read: Found; found: LiveInventory; layout: Layout } | undefined;
   /** Only those that a reading under way may have missed. */
   #writes: { endedAt: number; step: Step }[] = [];
   #readings = 0;
@@ -34,7 +37,7 @@ export class Mirror {
     const doubts = this.#doubts;
     this.#readings += 1;
     try {
-      const found = new LiveInventory(await read());
+      const found = this.#inventoryOf(await read());
       for (const { endedAt, step } of this.#writes) if (endedAt >= readAt) found.apply(step);
       // Doubted meanwhile, it still serves those who asked before, and nobody after them.
       if (doubts === this.#doubts) this.#held = { found, readAt };
@@ -43,6 +46,15 @@ export class Mirror {
       this.#readings -= 1;
       if (this.#readings === 0) this.#writes = [];
     }
+  }
+
+  /** The one that is there where the very same was read once more, and we have written nothing since. */
+  #inventoryOf(read: Found): LiveInventory {
+    const last = this.#last;
+    if (last !== undefined && last.found.layout === last.layout && isSame(last.read, read)) return last.found;
+    const found = new LiveInventory(read, last?.found);
+    this.#last = { read, found, layout: found.layout };
+    return found;
   }
 
   /** A write has succeeded. */
@@ -56,4 +68,10 @@ export class Mirror {
     this.#doubts += 1;
     this.#held = undefined;
   }
+}
+
+function isSame(a: Found, b: Found): boolean {
+  return (['exchanges', 'queues', 'bindings', 'policies', 'operatorPolicies'] as const).every(
+    (listing) => a[listing] === b[listing],
+  );
 }

@@ -108,3 +108,59 @@ test('an exchange that is deleted takes its bindings along, also those to and fr
   expect(found?.exchangeBindings.get('points')).toBeUndefined();
   expect(found?.bindings.get('shop.a')).toEqual([binding('order.placed')]);
 });
+
+test('what is read to be the very same is the same inventory, until we write', async () => {
+  const mirror = new Mirror();
+  const first = await mirror.refresh(() => Promise.resolve(nothing));
+  const second = await mirror.refresh(() => Promise.resolve({ ...nothing }));
+  expect(second.found).toBe(first.found);
+  expect(second.readAt).toBeGreaterThan(first.readAt);
+  mirror.wrote(declared('shop.a'));
+  const third = await mirror.refresh(() => Promise.resolve({ ...nothing }));
+  expect(third.found).not.toBe(first.found);
+  expect(third.found.queues.size).toBe(0);
+});
+
+test('a layout stays the same while only counts change', async () => {
+  const filled = (messages: number, change: Partial<Found> = {}): Found => ({
+    exchanges: [],
+    queues: [
+      { ...queue('shop.a'), type: 'quorum', policy: policy.name, effective: { expires: 1 }, messages },
+    ],
+    bindings: [binding('order.placed')],
+    policies: [policy],
+    operatorPolicies: [],
+    ...change,
+  });
+  const mirror = new Mirror();
+  const layoutOf = async (found: Found) =>
+    (await mirror.refresh(() => Promise.resolve(structuredClone(found)))).found.layout;
+  const first = await layoutOf(filled(0));
+  expect(await layoutOf(filled(7))).toBe(first);
+  expect(mirror.reading?.found.queues.get('shop.a')?.messages).toBe(7);
+  const [only] = filled(7).queues;
+  if (only === undefined) throw new Error('there is a queue');
+  const changes: Partial<Found>[] = [
+    { queues: [] },
+    { queues: [only, { ...only, name: 'shop.b' }] },
+    { queues: [{ ...only, policy: undefined }] },
+    { queues: [{ ...only, effective: {} }] },
+    { queues: [{ ...only, arguments: {} }] },
+    { queues: [{ ...only, type: 'classic' }] },
+    { bindings: [binding('order.paid')] },
+    { policies: [{ ...policy, priority: 11 }] },
+    { operatorPolicies: [policy] },
+    {
+      exchanges: [
+        { name: 'events', type: 'topic', durable: true, autoDelete: false, internal: false, arguments: {} },
+      ],
+    },
+  ];
+  for (const change of changes) {
+    const before = await layoutOf(filled(7));
+    expect(await layoutOf(filled(7, change))).not.toBe(before);
+  }
+  mirror.wrote(declared('shop.b'));
+  const written = mirror.reading?.found.layout;
+  expect(await layoutOf(filled(7))).not.toBe(written);
+});

@@ -3,26 +3,35 @@
  * whatever the number of subscriptions. Only those that differ, or have something to say, are reconciled.
  */
 import { difference, wantedTopology } from '@warren/topology';
-import type { Inventory } from '@warren/topology';
+import type { BrokerCapabilities } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
+import type { Layout, LiveInventory } from '../brokers/live-inventory.ts';
 import { conditionOf } from '../conditions.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import { isDeleting, keyOfBound, subscriptionOf } from './claims.ts';
 import { countsOf, isCountedAnew } from './counts.ts';
 import { isOtherwiseInForce } from './effective.ts';
 
+/** What was as it should be: while neither it nor the broker has changed, it is not compared once more. */
+export type AsWanted = WeakMap<SubscriptionResource, { layout: Layout; capabilities: BrokerCapabilities }>;
+
 /** The keys of the subscriptions that are worth a reconcile. */
 export function survey(
   subscriptions: Iterable<SubscriptionResource>,
-  found: Inventory,
+  found: LiveInventory,
   connection: Pick<BrokerConnection, 'name' | 'capabilities' | 'statsOf'>,
+  known: AsWanted = new WeakMap(),
 ): string[] {
   const keys: string[] = [];
   for (const resource of subscriptions) {
     if (resource.spec.brokerRef.name !== connection.name) continue;
     // What is being deleted looks after itself.
     if (isDeleting(resource)) continue;
-    if (!isAtRest(resource) || differs(resource, found, connection)) keys.push(keyOfBound(resource));
+    const isWorthIt =
+      !isAtRest(resource) ||
+      isCountedAnew(resource, countsOf(resource, connection)) ||
+      differs(resource, found, connection, known);
+    if (isWorthIt) keys.push(keyOfBound(resource));
   }
   return keys;
 }
@@ -38,16 +47,20 @@ function isAtRest({ metadata, status }: SubscriptionResource): boolean {
 
 function differs(
   resource: SubscriptionResource,
-  found: Inventory,
-  connection: Pick<BrokerConnection, 'capabilities' | 'statsOf'>,
+  found: LiveInventory,
+  { capabilities }: Pick<BrokerConnection, 'capabilities'>,
+  known: AsWanted,
 ): boolean {
+  const { layout } = found;
+  const last = known.get(resource);
+  if (last?.layout === layout && last.capabilities === capabilities) return false;
   const { conflicts, blocked, memberships, steps, overridden } = difference(
-    wantedTopology(subscriptionOf(resource), connection.capabilities),
+    wantedTopology(subscriptionOf(resource), capabilities),
     found,
   );
-  return (
+  const isOff =
     [conflicts, blocked, memberships, steps, overridden].some((list) => list.length > 0) ||
-    isCountedAnew(resource, countsOf(resource, connection)) ||
-    isOtherwiseInForce(resource, found)
-  );
+    isOtherwiseInForce(resource, found);
+  if (!isOff) known.set(resource, { layout, capabilities });
+  return isOff;
 }

@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { capabilitiesOf, difference, policyPlan, wantedTopology } from '@warren/topology';
 import type { QueueStats } from '@warren/rabbitmq';
 import { LiveInventory } from '../brokers/live-inventory.ts';
@@ -6,6 +6,7 @@ import type { SubscriptionResource } from '../resources.ts';
 import { effectiveOf } from './effective.ts';
 import { statusOf } from './status.ts';
 import { survey } from './survey.ts';
+import type { AsWanted } from './survey.ts';
 import { plainSpec } from '../testing/plain-spec.ts';
 
 const capabilities = capabilitiesOf('4.3.6');
@@ -44,7 +45,8 @@ function world() {
     ['shop.a.dead', stats(0)],
   ]);
   const connection = { name: 'default', capabilities, statsOf: (queue: string) => counted.get(queue) };
-  return { resource, found, counted, look: () => survey([resource], found, connection) };
+  const look = (known?: AsWanted) => survey([resource], found, connection, known);
+  return { resource, found, counted, connection, look };
 }
 
 test('what is as it was left is let alone', () => {
@@ -83,4 +85,31 @@ test('counts that are not known are no difference; what is deleted, or on anothe
   delete elsewhere.resource.status;
   elsewhere.resource.spec = { ...spec, brokerRef: { name: 'other' } };
   expect(elsewhere.look()).toEqual([]);
+});
+
+test('what was as wanted is compared anew when the broker, the subscription or what the broker can do has changed', () => {
+  const known: AsWanted = new WeakMap();
+  const { resource, found, counted, connection, look } = world();
+  const compared = jest.spyOn(found.queues, 'get');
+  const looks = () => {
+    compared.mockClear();
+    const keys = look(known);
+    return { keys, compares: compared.mock.calls.length > 0 };
+  };
+  expect(looks()).toEqual({ keys: [], compares: true });
+  expect(looks()).toEqual({ keys: [], compares: false });
+
+  counted.set('shop.a', stats(3));
+  expect(looks()).toEqual({ keys: ['shop/a'], compares: false });
+  counted.set('shop.a', stats(0));
+
+  connection.capabilities = capabilitiesOf('4.3.6');
+  expect(looks()).toEqual({ keys: [], compares: true });
+
+  found.apply({ step: 'deleteQueue', queue: 'shop.a.dead', onlyIfEmpty: false });
+  expect(looks()).toEqual({ keys: ['shop/a'], compares: true });
+  expect(looks()).toEqual({ keys: ['shop/a'], compares: true });
+
+  const other = survey([{ ...resource, spec: { ...spec, events: ['OrderPaid'] } }], found, connection, known);
+  expect(other).toEqual(['shop/a']);
 });

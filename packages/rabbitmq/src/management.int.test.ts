@@ -108,6 +108,22 @@ describe('the management client', () => {
     expect(await api.bindingsOf('shop.loyalty')).toEqual([]);
   });
 
+  test('what is listed to be the same as before is the same array', async () => {
+    await using at = await client();
+    const { api } = at;
+    await api.declareQueue(queue('shop.loyalty'));
+    const counted = await eventually(async () => {
+      const found = await api.inventory();
+      return found.queues[0]?.messages === 0 ? found : undefined;
+    });
+    for (const [name, listing] of Object.entries(await api.inventory()))
+      expect(listing).toBe(counted[name as keyof typeof counted]);
+    await api.declareQueue(queue('shop.payment'));
+    const changed = await api.inventory();
+    expect(changed.queues.map(({ name }) => name)).toEqual(['shop.loyalty', 'shop.payment']);
+    expect(changed.policies).toBe(counted.policies);
+  });
+
   test('takes any name and any routing key', async () => {
     await using at = await client();
     const { api } = at;

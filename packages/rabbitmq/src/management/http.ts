@@ -5,6 +5,7 @@
  * an answer that is none of RabbitMQ's: what stands between may answer instead of it. Nothing is concluded from such an
  * answer, whatever its status. Who asks for a pause (Retry-After) gets it from every call.
  */
+import { hash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'undici';
 import type { Dispatcher } from 'undici';
@@ -39,13 +40,17 @@ export interface CallOptions {
   query?: Record<string, string | number>;
   /** RabbitMQ's own answers with these statuses are returned instead of thrown, and never tried again. */
   accept?: number[];
+  /** The digest of an answer that the caller still has, or "": where the same comes again, it is not parsed. */
+  known?: string;
   signal?: AbortSignal | undefined;
 }
 
 export interface Answer {
   status: number;
-  /** Parsed JSON; undefined when the answer was empty. */
+  /** Parsed JSON; undefined when the answer was empty, or is the known one. */
   body: unknown;
+  /** Where `known` was given. */
+  digest?: string;
 }
 
 /** A path of the API from its parts, which may hold any character; only "." and ".." the API can not name. */
@@ -203,7 +208,10 @@ export class ManagementHttp {
       this.#quietUntil = Math.max(this.#quietUntil, performance.now() + quietMs);
     }
     const text = await answer.body.text();
-    return { status, body: parse(name, status, text, options.accept) };
+    const { known, accept } = options;
+    if (known === undefined || status !== 200) return { status, body: parse(name, status, text, accept) };
+    const digest = hash('sha256', text, 'base64');
+    return { status, digest, body: digest === known ? undefined : parse(name, status, text, accept) };
   }
 
   /** Waits for the rate limit, and for the end of a pause that was asked for; rejects with the signal's reason. */

@@ -8,18 +8,21 @@ import type { BindingFound, ExchangeFound, PolicyFound, QueueFound } from './fou
 import { path, type CallOptions } from './http.ts';
 
 export interface Found {
-  exchanges: ExchangeFound[];
-  queues: QueueFound[];
-  bindings: BindingFound[];
-  policies: PolicyFound[];
+  exchanges: readonly ExchangeFound[];
+  queues: readonly QueueFound[];
+  bindings: readonly BindingFound[];
+  policies: readonly PolicyFound[];
   /** Set by administrators: what they say wins over, or limits, what the other policies say. */
-  operatorPolicies: PolicyFound[];
+  operatorPolicies: readonly PolicyFound[];
 }
 
 export type Policy = PolicyFound;
 
 export interface BrokerObjects extends TopologyWriter {
-  /** Everything in the virtual host, but the bindings of the default exchange: every queue has one, by its name alone. */
+  /**
+   * Everything in the virtual host, but the bindings of the default exchange: every queue has one, by its name alone. A listing
+   * that is the same as in the call before is the same array.
+   */
   inventory(options?: Signal): Promise<Found>;
   /** One queue, or undefined when there is none. */
   queue(name: string, options?: Signal): Promise<QueueFound | undefined>;
@@ -34,7 +37,7 @@ export function objectsOf(calls: VhostCalls): BrokerObjects {
   const bindingsAt = async (where: string, options: CallOptions): Promise<BindingFound[]> => {
     const { status, body } = await calls.call('GET', where, options);
     if (status === 404) return [];
-    return readAnswer(z.array(bindingAnswer), body, `GET ${where}`).filter(({ source }) => source !== '');
+    return readAnswer(z.array(bindingAnswer), body, `GET ${where}`).filter(isByHand);
   };
 
   const pathBetween = ({ source, destination, destinationType }: Binding): string =>
@@ -45,9 +48,9 @@ export function objectsOf(calls: VhostCalls): BrokerObjects {
       const [exchanges, queues, bindings, policies, operatorPolicies] = await Promise.all([
         calls.list(exchangeAnswer, path('exchanges', calls.vhost), options),
         calls.queues(options),
-        bindingsAt(path('bindings', calls.vhost), options),
-        calls.get(z.array(policyAnswer), path('policies', calls.vhost), options),
-        calls.get(z.array(policyAnswer), path('operator-policies', calls.vhost), options),
+        calls.list(bindingAnswer, path('bindings', calls.vhost), options, isByHand),
+        calls.list(policyAnswer, path('policies', calls.vhost), options),
+        calls.list(policyAnswer, path('operator-policies', calls.vhost), options),
       ]);
       return { exchanges, queues, bindings, policies, operatorPolicies };
     },
@@ -113,4 +116,9 @@ export function objectsOf(calls: VhostCalls): BrokerObjects {
       await calls.delete(path('policies', calls.vhost, name), options);
     },
   };
+}
+
+/** The default exchange's come with the queues. */
+function isByHand({ source }: BindingFound): boolean {
+  return source !== '';
 }
