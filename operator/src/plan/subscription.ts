@@ -2,15 +2,12 @@
 import {
   foundDeliveries,
   layoutChange,
-  bindingEntries,
   describeHolding,
   difference,
-  effectivePolicy,
   exchangesOf,
   foreignQueues,
   messagesOf,
   migrationOf,
-  namesOf,
   queueChanges,
   removal,
   retryModeOf,
@@ -43,21 +40,12 @@ import {
 } from '../subscriptions/claims.ts';
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { bindingNameOf } from '../users/handout.ts';
-import { limitsOf } from '../scaling/demand.ts';
 import { scalingNameOf } from '../scaling/engines.ts';
 import { wasInSync } from '../subscriptions/status.ts';
 import { fieldChanges, isSameJson } from './fields.ts';
 import type { FieldChange } from './fields.ts';
-
-/** An object on the broker, or in Kubernetes, that would be made, changed or deleted. */
-export interface ObjectChange {
-  action: 'create' | 'change' | 'delete';
-  kind: 'exchange' | 'queue' | 'binding' | 'settings' | 'user' | 'Secret' | 'autoscaler';
-  /** Of the exchange, the queue, the Secret …; for a binding, of the queue; for a user, how its name begins. */
-  name: string;
-  /** A binding's exchange and routing key; which settings change and how; which keys of the Secret; between which limits it scales. */
-  detail?: string;
-}
+import { bindingChange, objectChange, scalingChange, settingsChange, userChange } from './objects.ts';
+import type { ObjectChange } from './objects.ts';
 
 export interface MigrationPlan {
   queue: string;
@@ -319,97 +307,4 @@ function remade(wanted: WantedTopology, found: Inventory): Inventory {
     ...{ exchanges, queues: after, bindings, exchangeBindings, waitQueues, partitions },
     ...{ policies, operatorPolicies, policyIndex },
   };
-}
-
-/** Which of the consumer's settings change. Of the uri nothing is said, not even that. */
-function bindingChange(
-  resource: SubscriptionResource,
-  current: SubscriptionResource | undefined,
-  capabilities: BrokerCapabilities,
-): ObjectChange[] {
-  const secret = { kind: 'Secret', name: bindingNameOf(resource) } as const;
-  if (current?.status?.binding === undefined) return [{ action: 'create', ...secret }];
-  const before = bindingEntries(subscriptionOf(current), capabilities, '');
-  const after = bindingEntries(subscriptionOf(resource), capabilities, '');
-  const changes = fieldChanges(before, after, '').map(({ path, from, to }) =>
-    described(path.slice(1), from, to),
-  );
-  return changes.length === 0 ? [] : [{ action: 'change', ...secret, detail: changes.join(', ') }];
-}
-
-/** With its first binding. A change of the EventBroker's mode is told there. */
-function userChange(
-  resource: SubscriptionResource,
-  current: SubscriptionResource | undefined,
-  broker: BrokerResource | undefined,
-): ObjectChange[] {
-  const isNew = current?.status?.binding === undefined;
-  if (!isNew || broker?.spec.consumerCredentials?.mode !== 'PerSubscription') return [];
-  const { queue } = namesOf(namespaceOf(resource), resource.metadata.name);
-  return [{ action: 'create', kind: 'user', name: `${queue}@…`, detail: `reads ${queue} only` }];
-}
-
-/** By which engine, the cluster decides where the spec leaves it to it. */
-function scalingChange(
-  resource: SubscriptionResource,
-  current: SubscriptionResource | undefined,
-): ObjectChange[] {
-  const object = { kind: 'autoscaler', name: scalingNameOf(resource) } as const;
-  const [before, after] = [current, resource].map((one) => {
-    const limits = one === undefined ? undefined : limitsOf(one.spec);
-    if (one === undefined || limits === undefined) return undefined;
-    const { consumer, scaling } = one.spec;
-    const drains = `a backlog drains in ${limits.drainWithinSeconds} s`;
-    return `${consumer?.name ?? 'its consumer'} from ${limits.min} to ${limits.max} replicas, ${drains}, engine ${scaling?.engine ?? 'Auto'}`;
-  });
-  if (after === before) return [];
-  if (after === undefined) return [{ action: 'delete', ...object }];
-  return [{ action: before === undefined ? 'create' : 'change', ...object, detail: after }];
-}
-
-function settingsChange({ queue, settings }: Membership, found: Inventory): ObjectChange {
-  const before = found.queues.has(queue) ? effectivePolicy(found.policyIndex, queue)?.definition : undefined;
-  const changes = fieldChanges(before ?? {}, settings ?? {}, '').map(({ path, from, to }) =>
-    described(path.slice(1), from, to),
-  );
-  return {
-    action: before === undefined ? 'create' : 'change',
-    kind: 'settings',
-    name: queue,
-    detail: changes.length === 0 ? 'in a policy of their own' : changes.join(', '),
-  };
-}
-
-function described(name: string, from: unknown, to: unknown): string {
-  const shown = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
-  if (from === undefined) return `${name} ${shown(to)}`;
-  return `${name} ${shown(from)} → ${to === undefined ? 'none' : shown(to)}`;
-}
-
-function objectChange(step: ObjectStep): ObjectChange {
-  switch (step.step) {
-    case 'declareExchange':
-      return { action: 'create', kind: 'exchange', name: step.exchange.name };
-    case 'deleteExchange':
-      return { action: 'delete', kind: 'exchange', name: step.exchange };
-    case 'declareQueue':
-      return { action: 'create', kind: 'queue', name: step.queue.name };
-    case 'deleteQueue':
-      return {
-        action: 'delete',
-        kind: 'queue',
-        name: step.queue,
-        ...(step.onlyIfEmpty ? { detail: 'when it is empty' } : {}),
-      };
-    case 'bind':
-    case 'unbind': {
-      const { destination, source, routingKey } = step.binding;
-      return {
-        action: step.step === 'bind' ? 'create' : 'delete',
-        kind: 'binding',
-        name: destination,
-        detail: `${source} by ${routingKey}`,
-      };
-    }
-  }
 }

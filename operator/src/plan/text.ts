@@ -3,7 +3,8 @@ import { safeText } from './safe-text.ts';
 import type { FieldChange } from './fields.ts';
 import { changesAnything } from './plan.ts';
 import type { BrokerPlan, Plan } from './plan.ts';
-import type { MigrationPlan, ObjectChange, SubscriptionPlan } from './subscription.ts';
+import type { ObjectChange } from './objects.ts';
+import type { MigrationPlan, SubscriptionPlan } from './subscription.ts';
 
 export interface TextOptions {
   colour: boolean;
