@@ -53,13 +53,18 @@ class LeaseServer {
   }
 }
 
+interface Own {
+  clock?: VirtualClock;
+  finish?: Promise<unknown>;
+}
+
 function setup() {
   const clock = new VirtualClock();
   const server = new LeaseServer();
   const leading = new Set<string>();
   let most = 0;
   /** A process that competes, and leads until it is told to stop. */
-  const compete = (identity: string, own: { clock?: VirtualClock; finish?: Promise<void> } = {}) => {
+  const compete = (identity: string, own: Own = {}) => {
     const stop = new AbortController();
     const seen: string[] = [];
     const elector = createLeaderElector({
@@ -97,6 +102,14 @@ function setup() {
   return { clock, server, compete, leading, most: () => most };
 }
 
+/** The same, where `a` came first and leads. */
+async function led(own?: Own) {
+  const t = setup();
+  const a = t.compete('a', own);
+  await t.clock.advance(1000);
+  return { ...t, a };
+}
+
 describe('leader election', () => {
   test('makes one of many the leader, and renews every 2 s', async () => {
     const t = setup();
@@ -117,9 +130,7 @@ describe('leader election', () => {
   });
 
   test('releases on stop, so that the next one leads within seconds and counts a transition', async () => {
-    const t = setup();
-    const a = t.compete('a');
-    await t.clock.advance(1000);
+    const { a, ...t } = await led();
     const b = t.compete('b');
     await t.clock.advance(10_000);
     a.stop();
@@ -137,15 +148,13 @@ describe('leader election', () => {
   });
 
   test('keeps the lease until what the leader does has ended', async () => {
-    const t = setup();
-    let finish: () => void = () => undefined;
-    const a = t.compete('a', { finish: new Promise((resolve) => (finish = resolve)) });
-    await t.clock.advance(1000);
+    const { promise: finish, resolve: end } = Promise.withResolvers<undefined>();
+    const { a, ...t } = await led({ finish });
     const b = t.compete('b');
     a.stop();
     await t.clock.advance(60_000);
     expect([...t.leading]).toEqual(['a']);
-    finish();
+    end(undefined);
     await t.clock.advance(5000);
     expect([...t.leading]).toEqual(['b']);
     expect(t.most()).toBe(1);
@@ -154,9 +163,7 @@ describe('leader election', () => {
   });
 
   test('a leader that is cut off has lost before anybody else leads', async () => {
-    const t = setup();
-    const a = t.compete('a');
-    await t.clock.advance(1000);
+    const { a, ...t } = await led();
     const b = t.compete('b');
     await t.clock.advance(5000);
     t.server.cutOff.add('a');
@@ -176,9 +183,7 @@ describe('leader election', () => {
   });
 
   test('a leader survives an API server that is away for less than 10 s', async () => {
-    const t = setup();
-    const a = t.compete('a');
-    await t.clock.advance(1000);
+    const { a, ...t } = await led();
     const b = t.compete('b');
     await t.clock.advance(3000);
     t.server.cutOff.add('a');
@@ -215,9 +220,7 @@ describe('leader election', () => {
   });
 
   test('a leader that sees another holder has lost at once', async () => {
-    const t = setup();
-    const a = t.compete('a');
-    await t.clock.advance(1000);
+    const { a, ...t } = await led();
     const lease = t.server.lease!;
     t.server.lease = {
       metadata: { ...lease.metadata, resourceVersion: '999' },
@@ -230,9 +233,7 @@ describe('leader election', () => {
   });
 
   test('a leader whose lease is deleted makes it again', async () => {
-    const t = setup();
-    const a = t.compete('a');
-    await t.clock.advance(1000);
+    const { a, ...t } = await led();
     t.server.lease = undefined;
     await t.clock.advance(4000);
     expect(a.end()).toBeUndefined();
@@ -242,9 +243,7 @@ describe('leader election', () => {
   });
 
   test('a process that comes back under its own name goes on with its lease', async () => {
-    const t = setup();
-    const a = t.compete('a');
-    await t.clock.advance(1000);
+    const { a, ...t } = await led();
     t.server.cutOff.add('a');
     await t.clock.advance(11_000);
     expect(a.end()).toBe('lost');
@@ -258,9 +257,7 @@ describe('leader election', () => {
   });
 
   test('a change of the labels of the lease prolongs nothing', async () => {
-    const t = setup();
-    const a = t.compete('a');
-    await t.clock.advance(1000);
+    const { a, ...t } = await led();
     const b = t.compete('b');
     await t.clock.advance(3000);
     t.server.cutOff.add('a');
