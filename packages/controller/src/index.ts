@@ -13,6 +13,7 @@ export * from './log.ts';
 export * from './manager.ts';
 export * from './metrics.ts';
 export * from './object.ts';
+export type { Change, ChangeHandler } from './observed-store.ts';
 export * from './predicates.ts';
 export * from './rate-limiter.ts';
 export * from './reflector.ts';

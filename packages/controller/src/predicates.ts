@@ -1,5 +1,5 @@
 /** Which changes are worth a reconcile. A predicate is a function of a change; `any`, `all` and `not` combine them. */
-import type { Change } from './reflector.ts';
+import type { Change } from './observed-store.ts';
 import type { KubernetesObject } from './object.ts';
 
 export type Predicate<T extends KubernetesObject = KubernetesObject> = (change: Change<T>) => boolean;

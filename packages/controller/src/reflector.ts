@@ -18,7 +18,7 @@
  * - A list that fails with 404 is told once as an error: the definition is to be applied. It is found when that is done.
  * - Waiting is exponential from 250 ms to 15 s with jitter, and starts over once a watch has held for 10 s.
  *   Authentication is part of the request and fails like it: there is no error that ends the loop but `stop`.
- * - A handler that throws is logged and changes nothing. Handlers get changes in order, after the store has them.
+ * - Handlers get changes in order, after the store has them (observed-store.ts).
  * - `stop` resolves when the loop has ended; after it no handler is called. `start` is idempotent, and after a `stop`
  *   begins anew with a list that is compared with the store.
  */
@@ -37,25 +37,10 @@ import type { Log } from './log.ts';
 import type { ReflectorObserver } from './metrics.ts';
 import { keyOf } from './object.ts';
 import type { KubernetesObject, ResourceType } from './object.ts';
+import { ObservedStore } from './observed-store.ts';
+import type { ChangeHandler } from './observed-store.ts';
 import type { ResourceClient, Selection } from './resource-client.ts';
-import { IndexedStore } from './store.ts';
 import type { Indexer, Store } from './store.ts';
-
-export interface Change<T> {
-  type: 'added' | 'updated' | 'deleted';
-  key: string;
-  /** As it is now; of a deletion, the last that is known. */
-  object: T;
-  /** As it was. */
-  previous?: T;
-  /** It was there before anybody looked: nobody waits for it. */
-  initial: boolean;
-  /** A deletion that was only noticed by listing. */
-  stale?: boolean;
-}
-
-/** What it returns is ignored; what it throws, or rejects with, is logged. */
-export type ChangeHandler<T> = (change: Change<T>) => unknown;
 
 export interface ReflectorOptions<T extends KubernetesObject> extends Selection {
   resource: Pick<ResourceClient<T>, 'type' | 'pages' | 'watch'>;
@@ -119,8 +104,7 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
   readonly #options: ReflectorOptions<T>;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #store: IndexedStore<T>;
-  readonly #handlers = new Set<ChangeHandler<T>>();
+  readonly #store: ObservedStore<T>;
   readonly synced: Promise<void>;
   #resolveSynced: () => void = () => undefined;
   hasSynced = false;
@@ -140,7 +124,7 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#log = (options.log ?? silentLog).child({ resource: options.resource.type.plural });
-    this.#store = new IndexedStore(options.indexes);
+    this.#store = new ObservedStore(this.#log, options.indexes);
     this.#pageSize = options.pageSize ?? 500;
     this.#heardAt = this.#clock.now();
     this.synced = new Promise((resolve) => (this.#resolveSynced = resolve));
@@ -155,7 +139,7 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
   }
 
   get handlers(): number {
-    return this.#handlers.size;
+    return this.#store.handlers;
   }
 
   start(): void {
@@ -183,19 +167,7 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
   }
 
   onChange(handler: ChangeHandler<T>): () => void {
-    if (this.hasSynced) {
-      for (const [key, object] of this.#entries())
-        this.#call(handler, { type: 'added', key, object, initial: true });
-    }
-    this.#handlers.add(handler);
-    return () => this.#handlers.delete(handler);
-  }
-
-  *#entries(): Iterable<[string, T]> {
-    for (const key of [...this.#store.keys()]) {
-      const object = this.#store.get(key);
-      if (object !== undefined) yield [key, object];
-    }
+    return this.#store.onChange(handler, { late: this.hasSynced });
   }
 
   async #loop(signal: AbortSignal): Promise<void> {
@@ -299,17 +271,12 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       // Only what is to be stored is held until the last page is here, and of what has not changed nothing at all.
       for (const object of page.items) {
         const key = keyOf(object);
-        listed.set(key, this.#unchanged(key, object) ?? this.#transformed(object));
+        listed.set(key, this.#store.unchanged(key, object) ?? this.#transformed(object));
       }
     }
     this.#pageSize = this.#options.pageSize ?? 500;
     this.isUndefined = false;
-    for (const [key, last] of this.#entries()) {
-      if (listed.has(key)) continue;
-      this.#store.delete(key);
-      this.#tell({ type: 'deleted', key, object: last, initial: false, stale: true });
-    }
-    for (const [key, object] of listed) this.#keep(key, object, !this.hasSynced);
+    this.#store.replace(listed, { initial: !this.hasSynced });
     if (!this.hasSynced) {
       this.hasSynced = true;
       this.#log.info({ objects: listed.size }, 'the reflector has synced');
@@ -351,21 +318,9 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       }
       const key = keyOf(event.object);
       const seen = event.object.metadata.resourceVersion;
-      if (event.type === 'DELETED') {
-        const previous = this.#store.get(key);
-        this.#store.delete(key);
-        if (previous !== undefined) {
-          this.#tell({
-            type: 'deleted',
-            key,
-            object: this.#transformed(event.object),
-            previous,
-            initial: false,
-          });
-        }
-      } else {
-        this.#keep(key, this.#transformed(event.object), false);
-      }
+      const object = this.#transformed(event.object);
+      if (event.type === 'DELETED') this.#store.remove(key, object);
+      else this.#store.keep(key, object);
       if (seen !== undefined) yield seen;
     }
     if (this.#watchedFor() >= HEALTHY_MS) {
@@ -376,47 +331,8 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     }
   }
 
-  /** What is stored, when it is the same version of the same object. */
-  #unchanged(key: string, { metadata: { uid, resourceVersion } }: T): T | undefined {
-    const known = this.#store.get(key);
-    const same = known?.metadata.uid === uid && known?.metadata.resourceVersion === resourceVersion;
-    return same && resourceVersion !== undefined ? known : undefined;
-  }
-
-  #keep(key: string, kept: T, initial: boolean): void {
-    const previous = this.#store.get(key);
-    if (this.#unchanged(key, kept) !== undefined) return;
-    if (previous?.metadata.uid !== undefined && previous.metadata.uid !== kept.metadata.uid) {
-      // Deleted and made again while nobody watched: two objects, two changes.
-      this.#store.delete(key);
-      this.#tell({ type: 'deleted', key, object: previous, initial: false, stale: true });
-      this.#keep(key, kept, initial);
-      return;
-    }
-    this.#store.set(key, kept);
-    if (previous === undefined) this.#tell({ type: 'added', key, object: kept, initial });
-    else this.#tell({ type: 'updated', key, object: kept, previous, initial: false });
-  }
-
   #transformed(object: T): T {
     return (this.#options.transform ?? dropManagedFields)(object);
-  }
-
-  #tell(change: Change<T>): void {
-    for (const handler of [...this.#handlers]) this.#call(handler, change);
-  }
-
-  #call(handler: ChangeHandler<T>, change: Change<T>): void {
-    try {
-      const result = handler(change);
-      if (result instanceof Promise) {
-        result.catch((error: unknown) => {
-          this.#log.error(describeError(error), 'a change handler failed');
-        });
-      }
-    } catch (error) {
-      this.#log.error({ ...describeError(error), key: change.key }, 'a change handler failed');
-    }
   }
 }
 

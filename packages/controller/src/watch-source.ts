@@ -7,7 +7,8 @@
  */
 import type { KubernetesObject } from './object.ts';
 import type { Predicate } from './predicates.ts';
-import type { Change, Reflector } from './reflector.ts';
+import type { Change } from './observed-store.ts';
+import type { Reflector } from './reflector.ts';
 import { Priority } from './source.ts';
 import type { Enqueue, Source } from './source.ts';
 

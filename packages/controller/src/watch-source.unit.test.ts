@@ -1,7 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import type { KubernetesObject } from './object.ts';
 import { predicates } from './predicates.ts';
-import type { Change, ChangeHandler, Reflector } from './reflector.ts';
+import type { Change, ChangeHandler } from './observed-store.ts';
+import type { Reflector } from './reflector.ts';
 import { Priority } from './source.ts';
 import type { EnqueueOptions } from './source.ts';
 import { ownedBy, watchSource } from './watch-source.ts';
