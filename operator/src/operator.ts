@@ -256,7 +256,7 @@ function connectControllers(
       // The numbers in the status stay as they are.
       log.debug({ broker: connection.name, error: String(error) }, 'the messages could not be counted');
     }
-    const { found } = await connection.inventory({ maxAgeMs: Infinity });
+    const { found } = await connection.inventory({ maxAgeMs: Infinity, signal });
     const lookup = (key: string) => source.subscriptions.get(key);
     const handsOn = source.subscriptions.list().filter((resource) => !isHandsOff(resource, lookup));
     resync(subscriptions, survey(handsOn, found, connection, asWanted));

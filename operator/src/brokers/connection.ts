@@ -100,31 +100,38 @@ export class BrokerConnection {
     return { url: this.uri, ...(this.tls === undefined ? {} : { tls: this.tls }) };
   }
 
-  /** What is on the virtual host: read at most so many milliseconds ago, with our own writes since. */
-  async inventory({ maxAgeMs }: { maxAgeMs: number }): Promise<Reading> {
+  /**
+   * What is on the virtual host: read at most so many milliseconds ago, with our own writes since. The signal ends the wait; a
+   * reading that has begun goes on, for whoever comes next.
+   */
+  async inventory({ maxAgeMs, signal }: { maxAgeMs: number; signal?: AbortSignal }): Promise<Reading> {
     const { reading } = this.#mirror;
     if (reading !== undefined && performance.now() - reading.readAt < maxAgeMs) return reading;
-    return this.#reads.join('all');
+    return this.#reads.join('all', signal);
   }
 
   /** One that began after this one: what was changed while this one was read may be half of it here, and is whole there. */
-  async inventoryAfter({ readAt }: Pick<Reading, 'readAt'>): Promise<Reading> {
+  async inventoryAfter({ readAt }: Pick<Reading, 'readAt'>, signal: AbortSignal): Promise<Reading> {
     const { reading } = this.#mirror;
     if (reading !== undefined && reading.readAt > readAt) return reading;
-    return this.#reads.join('all');
+    return this.#reads.join('all', signal);
   }
 
   /**
    * The same for somebody new: whether these queues are there is known as of `surelyMs` ago. They are asked for one by one: a
    * thousand who come one after the other would have the whole virtual host read over and over.
    */
-  async inventoryFor(queues: readonly string[], { surelyMs }: { surelyMs: number }): Promise<Reading> {
-    const reading = await this.inventory({ maxAgeMs: Infinity });
+  async inventoryFor(
+    queues: readonly string[],
+    { surelyMs, signal }: { surelyMs: number; signal: AbortSignal },
+  ): Promise<Reading> {
+    const reading = await this.inventory({ maxAgeMs: Infinity, signal });
     if (performance.now() - reading.readAt < surelyMs) return reading;
     // Who takes over a queue that was there wants to know how it is bound by now.
-    if (queues.some((queue) => reading.found.queues.has(queue))) return this.inventory({ maxAgeMs: 0 });
-    const there = await Promise.all(queues.map((queue) => this.#client.queue(queue)));
-    return there.every((queue) => queue === undefined) ? reading : this.inventory({ maxAgeMs: 0 });
+    if (queues.some((queue) => reading.found.queues.has(queue)))
+      return this.inventory({ maxAgeMs: 0, signal });
+    const there = await Promise.all(queues.map((queue) => this.#client.queue(queue, { signal })));
+    return there.every((queue) => queue === undefined) ? reading : this.inventory({ maxAgeMs: 0, signal });
   }
 
   /** The counts of a queue as they were last read. Undefined where they are not known: that is not zero. */

@@ -5,21 +5,11 @@ import { createOperatorMetrics } from '../metrics.ts';
 import type { BrokerClient } from './client.ts';
 import { BrokerConnection } from './connection.ts';
 
-/** A virtual host with nothing in it, whose writes end when they are told to. */
-function slowlyWriting() {
-  const written: string[] = [];
-  const gate = Promise.withResolvers<undefined>();
-  const write = async (what: string) => {
-    written.push(what);
-    await gate.promise;
-  };
-  const client: Partial<BrokerClient> = {
-    inventory: () =>
-      Promise.resolve({ exchanges: [], queues: [], bindings: [], policies: [], operatorPolicies: [] }),
-    putPolicy: ({ pattern }) => write(pattern),
-    declareExchange: ({ name }) => write(name),
-  };
-  const connection = new BrokerConnection({
+type Found = Awaited<ReturnType<BrokerClient['inventory']>>;
+const nothing: Found = { exchanges: [], queues: [], bindings: [], policies: [], operatorPolicies: [] };
+
+function connectionOf(client: Partial<BrokerClient>): BrokerConnection {
+  return new BrokerConnection({
     name: 'default',
     access: { uri: 'amqp://broker', vhost: '/' },
     credentials: { mode: 'Shared' },
@@ -29,6 +19,22 @@ function slowlyWriting() {
     metrics: createOperatorMetrics(new Registry(), () => []),
     foreseen: () => [],
   });
+}
+
+/** A virtual host with nothing in it, whose writes end when they are told to. */
+function slowlyWriting() {
+  const written: string[] = [];
+  const gate = Promise.withResolvers<undefined>();
+  const write = async (what: string) => {
+    written.push(what);
+    await gate.promise;
+  };
+  const client: Partial<BrokerClient> = {
+    inventory: () => Promise.resolve(nothing),
+    putPolicy: ({ pattern }) => write(pattern),
+    declareExchange: ({ name }) => write(name),
+  };
+  const connection = connectionOf(client);
   const begun = async () => {
     while (written.length === 0) await new Promise((resolve) => setImmediate(resolve));
   };
@@ -88,3 +94,28 @@ test.each(['the one who makes it', 'one who shares it'])(
     expect(written).toEqual(['events']);
   },
 );
+
+test('one reconcile that ends waits for no reading any more, and the reading serves the others', async () => {
+  const answer = Promise.withResolvers<Found>();
+  let readings = 0;
+  const connection = connectionOf({
+    inventory: () => {
+      readings += 1;
+      return answer.promise;
+    },
+  });
+  const leaving = new AbortController();
+  const { signal } = leaving;
+  const reading = () => connection.inventory({ maxAgeMs: Infinity });
+  const left = [
+    connection.inventory({ maxAgeMs: 0, signal }),
+    connection.inventoryAfter({ readAt: performance.now() }, signal),
+    connection.inventoryFor(['shop.a'], { surelyMs: Infinity, signal }),
+  ];
+  const other = reading();
+  leaving.abort(new Error('stopped'));
+  for (const one of left) await expect(one).rejects.toThrow('stopped');
+  answer.resolve(nothing);
+  expect((await other).found).toBe((await reading()).found);
+  expect(readings).toBe(1);
+});

@@ -92,7 +92,7 @@ export class Migrator {
     signal: AbortSignal,
     { decide = (reading) => this.due(wanted, reading, connection), tell }: PassHooks = {},
   ): Promise<Pass | undefined> {
-    const reading = await connection.inventory({ maxAgeMs: 0 });
+    const reading = await connection.inventory({ maxAgeMs: 0, signal });
     const migration = decide(reading);
     if (migration === undefined) {
       this.forget(wanted.names, connection);

@@ -130,7 +130,7 @@ export class PublisherReconciler {
     const { source, maxAgeMs } = this.#options;
     const { capabilities } = connection;
     const { events } = exchangesOf(capabilities);
-    const { found } = await connection.inventory({ maxAgeMs });
+    const { found } = await connection.inventory({ maxAgeMs, signal });
     const conflicts = exchangeConflicts(topicExchange(events), found.exchanges.get(events));
     if (conflicts.length > 0) {
       await this.#refuse(first, 'Conflict', conflicts.join('; '));

@@ -202,7 +202,7 @@ export class SubscriptionReconciler {
     const reading = second ?? (await this.#read(first, wanted, connection, context));
     const { found } = reading;
     const lookAgain = async () =>
-      this.#sync(first, connection, context, await connection.inventoryAfter(reading));
+      this.#sync(first, connection, context, await connection.inventoryAfter(reading, context.signal));
     const about = { connection, wanted };
     let resource = first;
     if (!isClaimed(resource)) {
@@ -222,7 +222,7 @@ export class SubscriptionReconciler {
     if (standing.standing === 'offered' && standing.begun !== undefined) {
       const { begun: to } = standing;
       const self = { namespace: namespaceOf(resource), name: resource.metadata.name };
-      const now = await connection.inventory({ maxAgeMs: 0 });
+      const now = await connection.inventory({ maxAgeMs: 0, signal: context.signal });
       // Too late to call it off.
       if (this.#takeover.takeovers.isFinal(self, to, now.found, connection))
         return (await this.#standAside(resource, { standing: 'releasing', to, begun: true })) ?? {};
@@ -301,15 +301,18 @@ export class SubscriptionReconciler {
     resource: SubscriptionResource,
     { queues, names: { queue } }: WantedTopology,
     connection: BrokerConnection,
-    { failures }: Context,
+    { failures, signal }: Context,
   ): Promise<Reading> {
-    if (failures > 0) return connection.inventory({ maxAgeMs: 0 });
+    if (failures > 0) return connection.inventory({ maxAgeMs: 0, signal });
     if (isClaimed(resource))
-      return connection.inventory({ maxAgeMs: wasInSync(resource) ? this.#options.maxAgeMs : Infinity });
+      return connection.inventory({
+        maxAgeMs: wasInSync(resource) ? this.#options.maxAgeMs : Infinity,
+        signal,
+      });
     const surelyMs = claimableAge(resource, Date.now());
     // Partitions would replace a queue of that name.
     const names = [...new Set([...queues.map(({ name }) => name), queue])];
-    return connection.inventoryFor(names, { surelyMs });
+    return connection.inventoryFor(names, { surelyMs, signal });
   }
 
   /** One pass of the migration of a queue. */
@@ -354,7 +357,7 @@ export class SubscriptionReconciler {
     const about = { connection, wanted };
     const taking = await this.#takeover.step(resource, this.#standingOf(resource), about, context);
     if (taking !== undefined) return taking;
-    const { found } = await connection.inventory({ maxAgeMs });
+    const { found } = await connection.inventory({ maxAgeMs, signal: context.signal });
     if (!this.#migrator.isUnderWay(wanted.names, found)) return undefined;
     if (resource.spec.deletionPolicy !== 'Delete') return await this.#migrate(resource, about, context);
     await this.#migrator.discard(wanted.names, found, connection, context.signal);

@@ -109,7 +109,7 @@ export class Remover {
     // Unbound already at first sight: nobody knows since when, so from now.
     const looked = this.#looked.get(key) ?? { unboundAt: performance.now() };
     this.#looked.set(key, looked);
-    const { found, readAt } = await connection.inventory({ maxAgeMs: 0 });
+    const { found, readAt } = await connection.inventory({ maxAgeMs: 0, signal });
     const { steps, memberships, holding, done } = removal({
       namespace: namespaceOf(resource),
       name: resource.metadata.name,

@@ -69,13 +69,18 @@ export class TakeoverReconciler {
     if (isDeleting(resource) && (await source.namespaceIsEnding(namespaceOf(resource)))) return undefined;
     using turn = turns.enter(old.key);
     if (turn === undefined) return { requeueAfterMs: TURN_AGAIN_MS };
-    return standing.standing === 'pending' && !(await this.#isFinal(resource, old, about))
+    return standing.standing === 'pending' && !(await this.#isFinal(resource, old, about, signal))
       ? await this.#giveBack(resource, old, standing.message, about, signal)
       : await this.#takeOver(resource, old, about, signal);
   }
 
-  async #isFinal(resource: SubscriptionResource, old: Partner, { connection }: About): Promise<boolean> {
-    const { found } = await connection.inventory({ maxAgeMs: 0 });
+  async #isFinal(
+    resource: SubscriptionResource,
+    old: Partner,
+    { connection }: About,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { found } = await connection.inventory({ maxAgeMs: 0, signal });
     const { name } = resource.metadata;
     return this.takeovers.isFinal(old, { namespace: namespaceOf(resource), name }, found, connection);
   }
