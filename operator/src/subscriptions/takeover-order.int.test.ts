@@ -17,10 +17,13 @@ import {
   patience,
   release,
 } from '../testing/takeover-world.ts';
+import type { Held } from '../testing/takeover-world.ts';
 
 const events = ['OrderPlaced'];
 const perKey = (partitions: number) => ({ events, delivery: { ordering: 'PerKey', partitions } });
 const strict = { events, delivery: { ordering: 'Strict' } };
+
+const broker = () => hashingBroker({ testBroker, dedicatedBroker });
 
 /** Publishes a round of every key each 200 ms. */
 function publishingOn({ host }: ShopWorld, publish = keyedPublisher(host)) {
@@ -44,12 +47,36 @@ async function rounds({ round }: { round: () => Promise<void> }, count: number):
   for (let times = 0; times < count; times += 1) await round();
 }
 
+/** Both have agreed under publishing, and the operator is held on its way. */
+async function agreed(held: Held) {
+  await using stack = new AsyncDisposableStack();
+  const t = stack.use(await shopWorld(await broker(), { loyalty: perKey(3) }, held));
+  const publish = keyedPublisher(t.host);
+  await rounds(publish, 20);
+  const publishing = publishingOn(t, publish);
+  await agree(t, perKey(3));
+  stack.move();
+  return {
+    ...t,
+    /** The old one does not agree any more, and the operator goes on. Gives back how many were published. */
+    callOff: async () => {
+      await t.world.subscribe('loyalty', perKey(3));
+      await eventually(() => !isAgreed(t.operator), patience);
+      const published = await publishing.end();
+      held.release();
+      return published;
+    },
+  };
+}
+
+/** A consumer of the new one, as soon as it has a binding. */
+const followingTheNewOne = ({ host, world }: ShopWorld, { handle }: ReturnType<typeof ledger>) =>
+  eventually(() => following(host, world.state, 'points', handle).catch(() => undefined), patience);
+
 test.concurrent(
   'each key stays in order over operators that die after each single write, both consumers running, and nothing is lost or doubled',
   async () => {
-    await using t = await shopWorld(await hashingBroker({ testBroker, dedicatedBroker }), {
-      loyalty: perKey(2),
-    });
+    await using t = await shopWorld(await broker(), { loyalty: perKey(2) });
     await t.operator.stop();
     const publish = keyedPublisher(t.host);
     await rounds(publish, 20);
@@ -88,9 +115,7 @@ test.concurrent.each([
 ])(
   'from %s to %s each key stays in order, under publishing and with both consumers running',
   async (_from, _to, before, after) => {
-    await using t = await shopWorld(await hashingBroker({ testBroker, dedicatedBroker }), {
-      loyalty: before,
-    });
+    await using t = await shopWorld(await broker(), { loyalty: before });
     const publish = keyedPublisher(t.host);
     await rounds(publish, 50);
     const publishing = publishingOn(t, publish);
@@ -99,11 +124,7 @@ test.concurrent.each([
     expect(old).toBeDefined();
     await t.world.subscribe('points', after, claim);
     await t.world.subscribe('loyalty', before, release);
-    const taking = await eventually(
-      () => following(t.host, t.world.state, 'points', book.handle).catch(() => undefined),
-      patience,
-    );
-    await using _ = taking;
+    await using _ = await followingTheNewOne(t, book);
     // Before the last switch, at which there is a gap (ADR 0015).
     await eventually(
       async () => ((await t.host.api.queue('shop.loyalty.arriving'))?.messages ?? 0) > 0,
@@ -122,24 +143,12 @@ test.concurrent.each([
 test.concurrent(
   'called off before anything has come to the new one, the old one has everything back, each key in order',
   async () => {
-    const held = holdAfter('deleteQueue');
-    await using t = await shopWorld(
-      await hashingBroker({ testBroker, dedicatedBroker }),
-      { loyalty: perKey(3) },
-      held,
-    );
-    const publish = keyedPublisher(t.host);
-    await rounds(publish, 20);
-    const publishing = publishingOn(t, publish);
-    await agree(t, perKey(3));
+    await using t = await agreed(holdAfter('deleteQueue'));
     await eventually(
       async () => (await t.host.api.queue('shop.loyalty.partition.00')) === undefined,
       patience,
     );
-    await t.world.subscribe('loyalty', perKey(3));
-    await eventually(() => !isAgreed(t.operator), patience);
-    const published = await publishing.end();
-    held.release();
+    const published = await t.callOff();
     await eventually(() => isSettled(t.operator, 'loyalty'), patience);
     const book = ledger();
     await using old = await following(t.host, t.world.state, 'loyalty', book.handle);
@@ -153,27 +162,11 @@ test.concurrent(
 test.concurrent(
   'called off when the new one has begun with what waited, it goes on to its end, each key in order',
   async () => {
-    const held = holdBeforeTheReturnIsOver();
-    await using t = await shopWorld(
-      await hashingBroker({ testBroker, dedicatedBroker }),
-      { loyalty: perKey(3) },
-      held,
-    );
-    const publish = keyedPublisher(t.host);
-    await rounds(publish, 20);
-    const publishing = publishingOn(t, publish);
-    await agree(t, perKey(3));
+    await using t = await agreed(holdBeforeTheReturnIsOver());
     const book = ledger();
-    const taking = await eventually(
-      () => following(t.host, t.world.state, 'points', book.handle).catch(() => undefined),
-      patience,
-    );
-    await using _ = taking;
+    await using _ = await followingTheNewOne(t, book);
     await eventually(() => book.handled.size > 0, patience);
-    await t.world.subscribe('loyalty', perKey(3));
-    await eventually(() => !isAgreed(t.operator), patience);
-    const published = await publishing.end();
-    held.release();
+    const published = await t.callOff();
     await eventually(() => t.operator.resource('points')?.status?.claimedFrom === 'shop/loyalty', patience);
     await eventually(() => book.handled.size === published, patience);
     expect(book.wrong({ migrations: 0 })).toEqual([]);
