@@ -11,8 +11,7 @@
  * Where the order is kept (strict) nothing is given back by itself, since newer messages would be ahead of it then: what fails
  * is held in its place until its next attempt, and what is not finished goes back with the channel.
  */
-import type { Channel, ConsumeMessage, Message } from 'amqplib';
-import { AckWindow } from './ack-window.ts';
+import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Lease } from './channel.ts';
 import { DeliveryLostError, HandlerTimeoutError } from './errors.ts';
 import { attemptOf, fateOf, type AsideFate } from './failure.ts';
@@ -22,13 +21,14 @@ import { Context, type HandlerContext, type Job } from './job.ts';
 import { headerNames, type Delivery, type MessageProperties } from './message.ts';
 import { safely, type ConsumerObserver, type Outcome } from './observer.ts';
 import type { ConsumerSettings } from '@warren/topology';
+import { Settlement, type SettlementOptions } from './settlement.ts';
 import { deferred, sleep, type Deferred } from './timing.ts';
 
 export type { HandlerContext } from './job.ts';
 
 export type Handler = (delivery: Delivery, context: HandlerContext) => Promise<void>;
 
-export interface SessionOptions {
+export interface SessionOptions extends SettlementOptions {
   settings: ConsumerSettings;
   handle: Handler;
   concurrency: number;
@@ -42,29 +42,21 @@ export interface SessionOptions {
   held: HeldBack;
   /** A place became free. */
   onFree(): void;
-  /** A delivery that cannot be given back: its channel is given up instead, or it is left to be read again. */
-  isKept?(message: ConsumeMessage): boolean;
-  /** A delivery is handled or put aside. */
-  onDone?(message: ConsumeMessage): void;
 }
 
-/** How long a finished delivery may wait for a slower one before it before it is acknowledged by itself. */
-const STRAGGLER_MS = 20;
 /** A message that could not be put aside is held this long before it goes back: no hot loop on a broken broker. */
 const REQUEUE_DELAY_MS = 1_000;
 
 export class Session {
   readonly lease: Lease<Channel>;
   readonly #options: SessionOptions;
-  readonly #window = new AckWindow();
+  readonly #settlement: Settlement;
   readonly #waiting = new Fifo<ConsumeMessage>();
   /** In the order of starting, so the first one is always the first to time out. */
   readonly #jobs = new Set<Job>();
   readonly #ended = new AbortController();
   #aside = 0;
   #releasing = false;
-  #flush: NodeJS.Immediate | undefined;
-  #stragglers: NodeJS.Timeout | undefined;
   #timeout: NodeJS.Timeout | undefined;
   #idle: Deferred<void> | undefined;
   /** Ends the wait of a message that is held in its place. */
@@ -73,11 +65,12 @@ export class Session {
   constructor(lease: Lease<Channel>, options: SessionOptions) {
     this.lease = lease;
     this.#options = options;
+    this.#settlement = new Settlement(lease, options);
   }
 
   deliver(message: ConsumeMessage): void {
-    this.#window.arrived(message.fields.deliveryTag);
-    if (this.#releasing) this.#giveBack(message);
+    this.#settlement.arrived(message);
+    if (this.#releasing) this.#settlement.giveBack(message);
     else {
       this.#waiting.push(message);
       this.fill();
@@ -86,9 +79,8 @@ export class Session {
 
   /** What needs no handling. */
   skip(message: ConsumeMessage): void {
-    this.#window.arrived(message.fields.deliveryTag);
-    this.#window.finish(message.fields.deliveryTag);
-    this.#scheduleFlush();
+    this.#settlement.arrived(message);
+    this.#settlement.skip(message);
   }
 
   /** Nothing more is to be delivered to it. */
@@ -111,8 +103,9 @@ export class Session {
   /** Starts nothing more and returns what was not started; it costs these messages no attempt. */
   release(): void {
     this.#releasing = true;
+    this.#settlement.hurry();
     this.#letGo?.();
-    for (const message of this.#waiting.takeAll()) this.#giveBack(message);
+    for (const message of this.#waiting.takeAll()) this.#settlement.giveBack(message);
   }
 
   /** Resolves when nothing is running or being put aside. */
@@ -124,20 +117,14 @@ export class Session {
 
   /** Sends every acknowledgement that is due. */
   flush(): void {
-    clearImmediate(this.#flush);
-    this.#flush = undefined;
-    const prefix = this.#window.takePrefix();
-    if (prefix !== undefined) this.#ack(prefix.tag, prefix.multiple);
-    if (this.#window.held === 0) return;
-    if (this.#releasing || this.#window.held * 2 >= this.#options.settings.prefetch) this.#flushStragglers();
-    else this.#stragglers ??= setTimeout(() => this.#flushStragglers(), STRAGGLER_MS);
+    this.#settlement.flush();
   }
 
   /** Gives up what still runs and returns its messages, at no cost of an attempt where the broker can tell (4.3). */
   interrupt(reason: Error): void {
     for (const job of [...this.#jobs.values()]) {
       job.context.abort(reason);
-      this.#giveBack(job.message);
+      this.#settlement.giveBack(job.message);
       this.#finish(job, 'requeued', reason);
       this.#freeLater(job);
     }
@@ -150,8 +137,7 @@ export class Session {
     this.#releasing = true;
     this.#letGo?.();
     this.#waiting.takeAll();
-    clearImmediate(this.#flush);
-    clearTimeout(this.#stragglers);
+    this.#settlement.end();
     const lost = new DeliveryLostError(reason);
     for (const job of [...this.#jobs.values()]) {
       job.context.abort(lost);
@@ -190,7 +176,7 @@ export class Session {
     work.then(
       () => {
         if (this.#jobs.has(job)) {
-          this.#acknowledge(job.message);
+          this.#settlement.acknowledge(job.message);
           this.#finish(job, 'acked');
         }
         this.#free(job);
@@ -206,7 +192,7 @@ export class Session {
   #fail(job: Job, error: unknown): void {
     const fate = fateOf(this.#options.settings, job.delivery.attempt, error);
     if (fate.kind === 'reject') {
-      this.#reject(job.message);
+      this.#settlement.reject(job.message);
       this.#finish(job, 'retried', error);
       return;
     }
@@ -268,11 +254,11 @@ export class Session {
       } catch {
         await sleep(this.#releasing ? 0 : REQUEUE_DELAY_MS, this.#ended.signal);
         if (this.#isInOrder && !this.#releasing) continue;
-        if (!this.#isInOrder) this.#reject(job.message);
+        if (!this.#isInOrder) this.#settlement.reject(job.message);
         return this.lease.alive ? 'requeued' : 'lost';
       }
     }
-    this.#acknowledge(job.message);
+    this.#settlement.acknowledge(job.message);
     return this.lease.alive ? (fate.kind === 'wait' ? 'retried' : 'dead-lettered') : 'lost';
   }
 
@@ -331,59 +317,6 @@ export class Session {
   #checkIdle(): void {
     if (this.#isIdle()) this.#idle?.resolve();
   }
-
-  #acknowledge(message: ConsumeMessage): void {
-    this.#window.finish(message.fields.deliveryTag);
-    this.#options.onDone?.(message);
-    this.#scheduleFlush();
-  }
-
-  #scheduleFlush(): void {
-    if (!this.#ended.signal.aborted) this.#flush ??= setImmediate(() => this.flush());
-  }
-
-  #flushStragglers(): void {
-    clearTimeout(this.#stragglers);
-    this.#stragglers = undefined;
-    for (const { tag } of this.#window.takeStragglers()) this.#ack(tag, false);
-  }
-
-  #ack(tag: number, multiple: boolean): void {
-    this.#onChannel((channel) => channel.ack(messageWith(tag), multiple));
-  }
-
-  /** A failed attempt: the broker delays it and counts it. */
-  #reject(message: ConsumeMessage): void {
-    this.#window.settled(message.fields.deliveryTag);
-    if (this.#options.isKept?.(message) === true) {
-      this.lease.abandon(new Error('a message of a stream could not be put aside'));
-      return;
-    }
-    this.#onChannel((channel) => channel.reject(message, true));
-    this.#scheduleFlush();
-  }
-
-  /** Not an attempt: RabbitMQ 4.3 does not count a nack. In order it goes back with the channel, in its place. */
-  #giveBack(message: ConsumeMessage): void {
-    if (this.#isInOrder) return;
-    this.#window.settled(message.fields.deliveryTag);
-    if (this.#options.isKept?.(message) === true) return;
-    this.#onChannel((channel) => channel.nack(message, false, true));
-  }
-
-  #onChannel(work: (channel: Channel) => void): void {
-    if (!this.lease.alive) return; // a delivery of a channel that is gone is never settled on another
-    try {
-      work(this.lease.channel);
-    } catch (error) {
-      this.lease.abandon(error instanceof Error ? error : new Error(String(error)));
-    }
-  }
-}
-
-/** amqplib wants a message to acknowledge, and reads nothing but its tag. */
-function messageWith(deliveryTag: number): Message {
-  return { fields: { deliveryTag } } as unknown as Message;
 }
 
 /** By its id it is known again after its channel was lost; without one only as this very delivery. */
