@@ -7,14 +7,15 @@
 import { randomInt } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Log, Result } from '@warren/controller';
-import { DEFAULT_EXCHANGES, subscriptionsIn } from '@warren/topology';
+import { DEFAULT_EXCHANGES } from '@warren/topology';
 import type { BrokerCapabilities, Inventory, Membership } from '@warren/topology';
 import type { OperatorMetrics } from '../metrics.ts';
 import { ADOPT_ANNOTATION, allows } from '../resources.ts';
 import type { BrokerResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { credentialsConditions, credentialsStory } from '../users/conditions.ts';
-import { brokerStatusOf, brokerStoriesOf, isReachable, whyDown } from './broker-status.ts';
+import { isReachable, whyDown } from './broker-status.ts';
+import { BrokerVoice } from './broker-voice.ts';
+import type { ToldBroker } from './broker-voice.ts';
 import { claimVirtualHost, releaseVirtualHost } from './claimer.ts';
 import type { BrokerClient, ConnectBroker } from './client.ts';
 import { BrokerConnection } from './connection.ts';
@@ -31,25 +32,17 @@ export type BrokerState =
   /** Not asked yet: the answer is on its way. */
   | { state: 'unknown' };
 
-interface Entry {
+interface Entry extends ToldBroker {
   /** Changes with what the client was made of. Says nothing about it. */
   reach?: string;
   client?: BrokerClient;
-  connection?: BrokerConnection;
-  down?: { reason: string; message: string };
   probing?: Promise<void>;
   /** Its EventBroker is gone since then: milliseconds of `performance.now()`. */
   goneAt?: number;
   failures: number;
-  /** As it was last seen, for when it is gone. */
-  resource: BrokerResource;
-  /** Undefined while nobody could tell. */
-  alarms?: readonly string[];
   events?: DriftEvents;
   /** The virtual host has been this EventBroker's in the life of this process. */
   hadClaim: boolean;
-  /** Status writes come one after the other, so that no story is told twice. */
-  telling: Promise<void>;
 }
 
 export interface RegistryOptions {
@@ -87,10 +80,12 @@ export class BrokerRegistry {
   isOurs: (broker: string, object: string) => boolean = () => false;
 
   readonly #probeMs: number;
+  readonly #voice: BrokerVoice;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
     this.#probeMs = options.probeMs ?? 15_000;
+    this.#voice = new BrokerVoice({ ...options, usersOf: (broker) => this.usersOf(broker) });
   }
 
   /** Calls back when a broker comes up, goes down, gets other credentials, or goes away. */
@@ -189,7 +184,7 @@ export class BrokerRegistry {
     this.#options.metrics.brokerUp(name, after !== undefined);
     if (before !== after || wasDown !== (entry.down !== undefined))
       for (const listener of this.#listeners) listener(name);
-    await this.#tell(entry);
+    await this.#voice.tell(entry);
   }
 
   async #connect(name: string, resource: BrokerResource, entry: Entry): Promise<void> {
@@ -292,7 +287,7 @@ export class BrokerRegistry {
         this.askAgain(name);
       },
       onChange: () => {
-        this.#tell(entry).catch((error: unknown) => {
+        this.#voice.tell(entry).catch((error: unknown) => {
           // The next probe writes it.
           log.debug({ broker: name, error: String(error) }, 'the status could not be written');
         });
@@ -312,54 +307,7 @@ export class BrokerRegistry {
     const entry = this.#entries.get(broker);
     // A probe says it at its end, and what it has yet to ask for is not known.
     if (entry === undefined || entry.probing !== undefined) return entry?.probing;
-    if (entry.down === undefined && entry.goneAt === undefined) await this.#tell(entry);
-  }
-
-  /** One condition and one event for a change, however often it is seen. */
-  #tell(entry: Entry): Promise<void> {
-    const telling = entry.telling.then(() => this.#say(entry));
-    entry.telling = telling.catch(() => undefined);
-    return telling;
-  }
-
-  async #say(entry: Entry): Promise<void> {
-    const { source, log } = this.#options;
-    const { down, connection, alarms, events } = entry;
-    const resource = source.brokers.get(entry.resource.metadata.name);
-    // Neither up nor down: it is being connected to anew.
-    if (resource === undefined || (connection === undefined && down === undefined)) return;
-    const { name } = resource.metadata;
-    const status = brokerStatusOf(
-      resource,
-      {
-        ...(down === undefined ? {} : { down }),
-        ...(connection === undefined ? {} : { connection }),
-        ...(alarms === undefined ? {} : { alarms }),
-        ...(events === undefined ? {} : { watching: events.watching }),
-        ...this.#count(name, connection),
-        further: connection === undefined ? [] : credentialsConditions(connection.users),
-      },
-      new Date().toISOString(),
-    );
-    const credentials = credentialsStory(resource.status?.conditions, status.conditions);
-    const stories = [
-      ...brokerStoriesOf(resource.status, status),
-      ...(credentials === undefined ? [] : [credentials]),
-    ];
-    await source.writeBrokerStatus(resource, status);
-    for (const story of stories) {
-      const fields = { broker: name, reason: story.reason };
-      if (story.type === 'Normal') log.info(fields, `the broker: ${story.message}`);
-      else log.warn(fields, `the broker: ${story.message}`);
-      source.tell(resource, story);
-    }
-  }
-
-  /** Several operators with a namespace each may share a broker: then what is on it counts, which is the same for all. */
-  #count(name: string, connection: BrokerConnection | undefined): { subscriptions?: number } {
-    if (this.#options.source.namespace === undefined) return { subscriptions: this.usersOf(name).length };
-    const { known } = connection ?? {};
-    return known === undefined ? {} : { subscriptions: subscriptionsIn(known).size };
+    if (entry.down === undefined && entry.goneAt === undefined) await this.#voice.tell(entry);
   }
 
   /**
@@ -370,7 +318,7 @@ export class BrokerRegistry {
     const { keepMs = 0 } = this.#options;
     const entry = this.#entries.get(name);
     const goneAt = entry?.goneAt ?? performance.now();
-    if (entry !== undefined && entry.goneAt === undefined) this.#tellOfUsers(name, entry);
+    if (entry !== undefined && entry.goneAt === undefined) this.#voice.tellOfUsers(entry);
     const isUsable = entry?.connection !== undefined && isReachable(entry.down);
     if (!isUsable || !this.isNeeded(name) || performance.now() - goneAt >= keepMs) {
       if (entry?.connection !== undefined && isUsable && entry.hadClaim)
@@ -384,19 +332,6 @@ export class BrokerRegistry {
       for (const listener of this.#listeners) listener(name);
     }
     return { requeueAfterMs: Math.max(100, Math.min(this.#probeMs, goneAt + keepMs - performance.now())) };
-  }
-
-  /** Nothing holds a deletion up; who still uses it is told. */
-  #tellOfUsers(name: string, { resource }: Entry): void {
-    const { source, log } = this.#options;
-    const users = this.usersOf(name);
-    if (users.length === 0) return;
-    const shown = users.slice(0, 5).join(', ');
-    const message =
-      `deleted while ${users.length === 1 ? 'a subscription uses it' : `${users.length} subscriptions use it`} ` +
-      `(${shown}${users.length > 5 ? ', …' : ''}): their queues and what they hold stay, consumers go on, and nobody looks after them until it is there again`;
-    log.warn({ broker: name, reason: 'DeletedInUse' }, message);
-    source.tell(resource, { type: 'Warning', reason: 'DeletedInUse', action: 'Delete', message });
   }
 
   async #forget(name: string): Promise<void> {
