@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { loadFiles } from '../folder/load.ts';
 import { badInputs, goodSpecs } from '../testing/inputs.ts';
+import { plainSpec } from '../testing/plain-spec.ts';
 import { loadValidators } from './crd.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
@@ -70,19 +71,6 @@ test('what is left out gets the defaults of the design', () => {
     apiVersion: 'warren.events/v1alpha1',
     kind: 'EventSubscription',
     metadata: { name: 'probe', namespace: 'default' },
-    spec: {
-      events: ['OrderPlaced'],
-      brokerRef: { name: 'default' },
-      delivery: {
-        prefetch: 50,
-        ordering: 'None',
-        retry: { attempts: 5, backoff: { initial: '1s', max: '1m' } },
-        deadLetter: { maxAge: '14d' },
-      },
-      queue: { type: 'quorum' },
-      startFrom: 'Now',
-      deletionPolicy: 'DeleteWhenEmpty',
-      driftPolicy: 'Repair',
-    },
+    spec: plainSpec,
   });
 });
