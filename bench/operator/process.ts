@@ -33,8 +33,8 @@ export interface MeasuredOperator extends AsyncDisposable {
   readonly upSeconds: number;
   usage(): Promise<Usage>;
   counts(): Promise<Counts>;
-  /** Resolves when so many subscriptions have been reconciled, and none waits for it. */
-  settled(reconciles: number): Promise<void>;
+  /** Resolves when so many subscriptions have been reconciled, and none waits for it. Asks every 100 ms. */
+  settled(reconciles: number, intervalMs?: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -50,9 +50,10 @@ export async function startOperator(options: OperatorOptions): Promise<MeasuredO
   const begun = performance.now();
   const args = ['--kubernetes', '--namespace', namespace, '--resync', String(resyncSeconds)];
   const main = join(ROOT, 'operator', 'dist', 'main.js');
-  const child = spawn(process.execPath, [...(await nodeFlags()), main, ...args], {
+  const image = await imageSettings();
+  const child = spawn(process.execPath, [...image.flags, main, ...args], {
     cwd: ROOT,
-    env: { ...process.env, KUBECONFIG: kubeconfig, OPERATOR_NAMESPACE: namespace, OPERATOR_PORT: '0' },
+    env: { ...process.env, ...image.env, KUBECONFIG: kubeconfig, OPERATOR_NAMESPACE: namespace, OPERATOR_PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = once(child, 'close');
@@ -74,12 +75,12 @@ export async function startOperator(options: OperatorOptions): Promise<MeasuredO
     upSeconds,
     usage: () => usageOf(child.pid ?? 0),
     counts,
-    settled: async (reconciles) => {
+    settled: async (reconciles, intervalMs = 100) => {
       for (;;) {
         const metrics = await metricsOf(port);
         const waiting = sum(metrics, 'workqueue_depth') + sum(metrics, 'controller_runtime_active_workers');
         if (countsOf(metrics).reconciles >= reconciles && waiting === 0) return;
-        await pause(100);
+        await pause(intervalMs);
       }
     },
     stop,
@@ -87,12 +88,17 @@ export async function startOperator(options: OperatorOptions): Promise<MeasuredO
   };
 }
 
-/** Those of the image. */
-async function nodeFlags(): Promise<string[]> {
+/** How the image starts Node. */
+async function imageSettings(): Promise<{ flags: string[]; env: Record<string, string> }> {
   const dockerfile = await readFile(join(ROOT, 'Dockerfile'), 'utf8');
   const [, flags] = /^ENTRYPOINT \["node",(.*) "dist\/main.js"\]$/m.exec(dockerfile) ?? [];
-  if (flags === undefined) throw new Error('the Dockerfile does not tell how the operator is started');
-  return JSON.parse(`[${flags.replace(/,\s*$/, '')}]`) as string[];
+  const [, malloc] = /^ENV (MALLOC_.*)$/m.exec(dockerfile) ?? [];
+  if (flags === undefined || malloc === undefined)
+    throw new Error('the Dockerfile does not tell how the operator is started');
+  return {
+    flags: JSON.parse(`[${flags.replace(/,\s*$/, '')}]`) as string[],
+    env: Object.fromEntries(malloc.split(' ').map((setting) => setting.split('=') as [string, string])),
+  };
 }
 
 function countsOf(samples: readonly Sample[]): Counts {
