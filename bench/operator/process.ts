@@ -53,7 +53,13 @@ export async function startOperator(options: OperatorOptions): Promise<MeasuredO
   const image = await imageSettings();
   const child = spawn(process.execPath, [...image.flags, main, ...args], {
     cwd: ROOT,
-    env: { ...process.env, ...image.env, KUBECONFIG: kubeconfig, OPERATOR_NAMESPACE: namespace, OPERATOR_PORT: '0' },
+    env: {
+      ...process.env,
+      ...image.env,
+      KUBECONFIG: kubeconfig,
+      OPERATOR_NAMESPACE: namespace,
+      OPERATOR_PORT: '0',
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = once(child, 'close');
