@@ -139,6 +139,7 @@ function isQueueAlike(a: FoundQueue | undefined, b: FoundQueue): boolean {
     a.type === b.type &&
     a.durable === b.durable &&
     a.autoDelete === b.autoDelete &&
+    a.exclusive === b.exclusive &&
     a.policy === b.policy &&
     isDeepStrictEqual(a.arguments, b.arguments) &&
     isDeepStrictEqual(a.effective, b.effective)

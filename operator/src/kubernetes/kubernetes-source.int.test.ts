@@ -4,6 +4,7 @@ import { createCluster, resources, silentLog } from '@warren/controller';
 import type { Cluster, KubernetesObject, ResourceType } from '@warren/controller';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
 import { conditionOf } from '../conditions.ts';
+import { ManagementError } from '@warren/rabbitmq';
 import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-world.ts';
 import { whyNotListed } from '../run.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
@@ -124,6 +125,29 @@ test('a deleted subscription goes with its queues; one that holds messages waits
   await world.kubectl('delete', 'namespace', world.namespace, '--wait=false');
   await eventually(async () => (await world.get('payment')) === undefined);
   expect((await host.api.queue(`${world.namespace}.payment`))?.messages).toBe(1);
+});
+
+test('a broker that refuses the deletion is waited for, but does not hold up the namespace', async () => {
+  const { kubeconfig } = await testKubernetes();
+  await using broker = await testBroker();
+  await using world = await kubernetesWorld(kubeconfig, broker);
+  await using host = virtualHost(broker);
+  await using operator = startClusterOperator(kubeconfig, world);
+  await world.subscribe('loyalty', { events: ['OrderPlaced'], deletionPolicy: 'Delete' });
+  await eventually(() => world.isReady('loyalty'));
+  operator.calls.before = (call) => {
+    if (call === 'deleteQueue')
+      throw new ManagementError('WARREN_BROKER_FORBIDDEN', 'delete queue', 'configure access refused');
+  };
+  await world.kubectl('delete', 'esub', 'loyalty', '--wait=false');
+  await eventually(async () => {
+    const { conditions } = (await world.get('loyalty'))?.status ?? {};
+    return conditionOf(conditions, 'Ready')?.reason === 'BrokerRefused';
+  });
+
+  await world.kubectl('delete', 'namespace', world.namespace, '--wait=false');
+  await eventually(async () => (await world.get('loyalty')) === undefined);
+  expect(await host.api.queue(`${world.namespace}.loyalty`)).toBeDefined();
 });
 
 test('a definition that was not applied is named, and readiness says to apply it', async () => {

@@ -246,6 +246,36 @@ test.concurrent(
   },
 );
 
+test.concurrent('a deletion that the broker refuses goes on when it may, and else gives up', async () => {
+  const calls = recordCalls();
+  const subscription = { events, deletionPolicy: 'Delete' };
+  await using shop = await shopWorld(
+    await testBroker(),
+    { loyalty: subscription, payment: subscription },
+    { calls, abandonAfterMs: 3_000 },
+  );
+  const { operator, world } = shop;
+  const mayNot = () => {
+    throw new ManagementError('WARREN_BROKER_FORBIDDEN', 'delete queue', 'configure access refused');
+  };
+  const isRefused = (name: string) => operator.condition(name, 'Ready')?.reason === 'BrokerRefused';
+  calls.before = (call) => (call === 'deleteQueue' ? mayNot() : undefined);
+  await world.unsubscribe('loyalty');
+  await eventually(() => isRefused('loyalty'));
+  await eventually(() => operator.resource('loyalty') === undefined);
+  expect(operator.told.at(-1)).toMatchObject({
+    type: 'Warning',
+    reason: 'Abandoned',
+    message: expect.stringMatching(/may be left on the broker: .*configure access refused/),
+  });
+
+  await world.unsubscribe('payment');
+  await eventually(() => isRefused('payment'));
+  calls.before = () => undefined;
+  await eventually(() => operator.resource('payment') === undefined);
+  expect(operator.told.at(-1)).toMatchObject({ type: 'Normal', reason: 'Deleted' });
+});
+
 test.concurrent(
   'an EventBroker that is deleted together with its subscriptions is used until their queues are gone',
   async () => {

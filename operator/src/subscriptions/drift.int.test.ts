@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
+import { connectBroker } from '@warren/rabbitmq';
 import type { Found } from '@warren/topology';
 import { isReady } from '../testing/folder-operator.ts';
 import type { RunningOperator } from '../testing/folder-operator.ts';
@@ -210,6 +211,25 @@ test('what cannot be changed in place, nor be emptied to be made anew, is said a
       'save the messages and delete the queue, then it is made anew',
   });
   expect(await host.api.queue('shop.loyalty')).toMatchObject({ type: 'stream' });
+});
+
+test('a queue exclusive to a stranger in place of ours is a conflict, and made again when he is gone', async () => {
+  const broker = await testBroker();
+  await using shop = await shopWorld(broker, { loyalty: { events } });
+  const { operator, host } = shop;
+  await using stranger = connectBroker({ url: broker.amqpUrl, name: 'a stranger' });
+  const channel = await (await stranger.opened()).createChannel();
+  await channel.deleteQueue('shop.loyalty');
+  await channel.assertQueue('shop.loyalty', { exclusive: true, durable: false });
+  await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'Conflict');
+  expect(operator.condition('loyalty', 'Ready')).toMatchObject({
+    status: 'False',
+    message: expect.stringContaining('queue shop.loyalty is exclusive to the connection that declared it'),
+  });
+
+  await stranger.close();
+  await eventually(() => isReady(operator, 'loyalty'));
+  expect(await host.api.queue('shop.loyalty')).toMatchObject({ type: 'quorum' });
 });
 
 test("somebody else's policy that wins over Warren's is said", async () => {

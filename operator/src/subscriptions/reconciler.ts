@@ -120,6 +120,10 @@ export class SubscriptionReconciler {
     } catch (error) {
       context.signal.throwIfAborted();
       const concerns = concernsBroker(error);
+      if (!concerns && isDeleting(resource)) {
+        const held = await this.#remover.refused(resource, error);
+        if (held !== undefined) return held;
+      }
       if (concerns && !(await registry.verify(broker))) {
         // The broker is down: everybody is asked again when it is back, so nobody need try on their own.
         const now = source.subscriptions.get(key);

@@ -7,8 +7,8 @@
  * even then: where there are wait queues, nothing may have gone into one in between. That is all that is remembered; a restart
  * looks anew.
  *
- * With messages left, a broker that does not answer, or one that does not let its user be removed, it waits and says so. It waits
- * for ever for messages, `abandonAfterMs` for a broker, and for neither once the whole namespace is going.
+ * With messages left, a broker that does not answer, or one that refuses, it waits and says so. It waits for ever for messages,
+ * `abandonAfterMs` for a broker, and for neither once the whole namespace is going.
  */
 import { COUNT_LAG_MS, exchangesOf, namesOf, removal } from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
@@ -19,6 +19,7 @@ import { ENDLESS, finishDeletion, patienceOf } from '../deletion.ts';
 import type { Patience } from '../deletion.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
+import { refusalOf } from '../telling.ts';
 import { consumerOf } from '../users/handout.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
 import { isClaimed, keyOfBound, namespaceOf } from './claims.ts';
@@ -90,12 +91,23 @@ export class Remover {
     }
   }
 
+  /** The broker answers, and does not let it be done. Undefined where the error is of another kind. */
+  async refused(resource: SubscriptionResource, error: unknown): Promise<Result | undefined> {
+    const refusal = refusalOf(error);
+    if (refusal === undefined) return undefined;
+    return this.#hold(resource, { ...refusal, patience: this.#patienceOf(resource) });
+  }
+
+  #patienceOf(resource: SubscriptionResource): Patience {
+    return patienceOf(resource, this.#options.abandonAfterMs);
+  }
+
   #holdFor(resource: SubscriptionResource, broker: { message: string }): Promise<Result> {
     const message = describeUnavailable(resource, broker.message);
     return this.#hold(resource, {
       reason: 'BrokerUnavailable',
       message,
-      patience: patienceOf(resource, this.#options.abandonAfterMs),
+      patience: this.#patienceOf(resource),
     });
   }
 
@@ -159,10 +171,10 @@ export class Remover {
     connection: BrokerConnection,
     { signal }: Pick<ReconcileContext, 'signal'>,
   ): Promise<Result | undefined> {
-    const { source, abandonAfterMs } = this.#options;
+    const { source } = this.#options;
     const message = await removeUsersOf(consumerOf(resource, connection), { connection, source, signal });
     if (message === undefined) return undefined;
-    const patience = patienceOf(resource, abandonAfterMs);
+    const patience = this.#patienceOf(resource);
     const held = { reason: 'NotAdministrator', message, patience, left: USER_LEFT };
     return this.#hold(resource, held, connection);
   }

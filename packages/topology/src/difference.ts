@@ -39,9 +39,12 @@ export interface Difference {
 }
 
 export function difference(wanted: WantedTopology, found: Inventory): Difference {
-  const conflicts = wanted.exchanges.flatMap((exchange) =>
-    exchangeConflicts(exchange, found.exchanges.get(exchange.name)),
-  );
+  const conflicts = [
+    ...wanted.exchanges.flatMap((exchange) =>
+      exchangeConflicts(exchange, found.exchanges.get(exchange.name)),
+    ),
+    ...wanted.queues.flatMap(({ name }) => queueConflicts(found.queues.get(name))),
+  ];
   const blocked = [
     ...wanted.queues.flatMap((queue) => queueDifferences(queue, found.queues.get(queue.name))),
     ...layoutDifferences(wanted, found),
@@ -100,6 +103,14 @@ export function exchangeConflicts(wanted: Exchange, found: FoundExchange | undef
   if (!found.durable) return is('not durable');
   if (found.autoDelete) return is('deleted with its last binding');
   return found.internal ? is('internal, so that nobody can publish to it') : [];
+}
+
+/** Nor can it be made anew, since only its own connection may empty and delete it. */
+function queueConflicts(found: FoundQueue | undefined): string[] {
+  if (found?.exclusive !== true) return [];
+  return [
+    `queue ${found.name} is exclusive to the connection that declared it, and goes with that: close the connection, then Warren makes the queue`,
+  ];
 }
 
 /** What is other about a queue than it should be, and cannot be changed in place: one entry a property. */

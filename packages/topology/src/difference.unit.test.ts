@@ -174,6 +174,18 @@ describe('what cannot be changed in place is said, and nothing is touched', () =
   });
 });
 
+test.each(['shop.loyalty', 'shop.loyalty.dead'])(
+  '%s exclusive to a connection cannot be emptied or deleted by anybody else: a conflict',
+  (name) => {
+    const broker = withQueue(made, name, { type: 'classic', arguments: {}, exclusive: true });
+    expect(compare(broker)).toMatchObject({
+      conflicts: [expect.stringMatching(new RegExp(`^queue ${name} is exclusive to the connection`))],
+      steps: [],
+      memberships: [],
+    });
+  },
+);
+
 describe('wait queues of other delays', () => {
   const waiting = (messages: number | undefined): ModelBroker => ({
     ...made,

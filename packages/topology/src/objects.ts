@@ -45,6 +45,8 @@ export interface FoundExchange extends Exchange {
 
 export interface FoundQueue extends Queue {
   type: string;
+  /** Of the connection that declared it: nobody else may consume, change or delete it. */
+  exclusive?: boolean;
   /** Ready, unacknowledged and waiting for a retry. Undefined where the broker did not tell: that is not zero. */
   messages?: number | undefined;
   /** The policy that the broker applies; none, or it did not tell. */

@@ -23,6 +23,8 @@ export const queueAnswer = z
     type: z.string().default('classic'),
     durable: z.boolean(),
     auto_delete: z.boolean().default(false),
+    /** Null in the first moments of a queue. */
+    exclusive: z.boolean().nullish(),
     arguments: args.default({}),
     policy: z.string().nullish(),
     effective_policy_definition: z.union([args, z.array(z.never())]).nullish(),
@@ -36,6 +38,7 @@ export const queueAnswer = z
     type: queue.type,
     durable: queue.durable,
     autoDelete: queue.auto_delete,
+    exclusive: queue.exclusive === true,
     arguments: queue.arguments,
     policy: queue.policy ?? undefined,
     /** What its policies set. Of a classic queue no listing tells. */
