@@ -156,7 +156,6 @@ const REASONS: Record<string, string> = {
   WARREN_BROKER_UNTRUSTED: 'CertificateInvalid',
   WARREN_BROKER_UNAUTHORIZED: 'Unauthorized',
   WARREN_BROKER_FORBIDDEN: 'Forbidden',
-  WARREN_BROKER_NOT_FOUND: 'VirtualHostNotFound',
   WARREN_BROKER_FAILED: 'Failing',
   WARREN_BROKER_BAD_ANSWER: 'BadAnswer',
 };
@@ -167,10 +166,13 @@ export function whyDown(error: unknown): { reason: string; message: string } {
   if (typeof code === 'string' && code.startsWith('WARREN_K8S'))
     return { reason: 'SecretUnreadable', message: error instanceof Error ? error.message : code };
   if (error instanceof BrokerSecretError) return { reason: 'SecretInvalid', message: error.message };
-  return {
-    reason: reason ?? 'Unreachable',
-    message: error instanceof Error ? error.message : String(error),
-  };
+  const message = error instanceof Error ? error.message : String(error);
+  if (code === 'WARREN_BROKER_NOT_FOUND')
+    return {
+      reason: 'VirtualHostNotFound',
+      message: `${message}: there is no such virtual host, or the user has no permissions in it`,
+    };
+  return { reason: reason ?? 'Unreachable', message };
 }
 
 /** To those who wait for their broker. @param why as its EventBroker says */

@@ -95,5 +95,18 @@ function urlIn(where: string, entries: Record<string, string>, key: string, prot
     throw new BrokerSecretError(
       `the key "${key}" of the Secret ${where} must begin with ${protocols.map((one) => `${one}//`).join(' or ')}`,
     );
+  if (![url.username, url.password, url.pathname].every(isDecodable))
+    throw new BrokerSecretError(
+      `the key "${key}" of the Secret ${where} has a % that encodes nothing: write %25 for it`,
+    );
   return url;
+}
+
+function isDecodable(part: string): boolean {
+  try {
+    decodeURIComponent(part);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { BrokerSecretError } from '../errors.ts';
 import { accessOf } from './secret.ts';
 
 const where = 'warren-system/rabbitmq';
@@ -44,3 +45,14 @@ test.each([
   expect(() => accessOf(where, entries as Record<string, string> | undefined)).toThrow(sentence);
   expect(sentence).not.toContain('s3cret');
 });
+
+test.each(['amqp://user:s3cret%zz@b', 'amqp://us%er:s3cret@b', 'amqp://user:s3cret@b/%E0%A4%A'])(
+  'of %s it is said which key has a % that encodes nothing',
+  (broken) => {
+    expect(() => accessOf(where, { uri: broken, 'management-uri': 'http://b' })).toThrow(
+      new BrokerSecretError(
+        'the key "uri" of the Secret warren-system/rabbitmq has a % that encodes nothing: write %25 for it',
+      ),
+    );
+  },
+);

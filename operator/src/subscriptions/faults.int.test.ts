@@ -2,7 +2,9 @@ import { expect, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
 import { ManagementError } from '@warren/rabbitmq';
 import { folderWorld, isReady, startFolderOperator } from '../testing/folder-operator.ts';
+import { ownUser } from '../testing/own-user.ts';
 import { recordCalls, recordCallsUntilDeath } from '../testing/recording-client.ts';
+import { shopWorld } from '../testing/shop-world.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
 
 const events = ['OrderPlaced'];
@@ -105,4 +107,24 @@ test('a write that the broker refuses is said, and tried again until it goes', a
   calls.before = () => undefined;
   await eventually(() => isReady(operator, 'loyalty'));
   expect(operator.told.filter(({ reason }) => reason === 'BrokerRefused')).toHaveLength(1);
+});
+
+test('a user without a tag is told which one, by EventBroker or subscription, and has what it waits for once it has the tag', async () => {
+  const broker = await testBroker();
+  await using own = await ownUser(broker, 'management');
+  await using shop = await shopWorld({ ...broker, ...own.access });
+  const { operator, world } = shop;
+  await world.subscribe('loyalty', { events });
+  await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'BrokerRefused');
+  expect(operator.condition('loyalty', 'Ready')?.message).toMatch(
+    /^PUT .*: User not authorised to access object: give the user the tag policymaker$/,
+  );
+  expect(operator.brokerCondition('Ready')?.status).toBe('True');
+
+  await own.tag('');
+  await eventually(() => operator.brokerCondition('Ready')?.reason === 'Unauthorized');
+  expect(operator.brokerCondition('Ready')?.message).toContain('give the user the tag policymaker');
+
+  await own.tag('policymaker');
+  await eventually(() => isReady(operator, 'loyalty'));
 });

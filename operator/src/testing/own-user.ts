@@ -11,7 +11,7 @@ export interface OwnUser extends AsyncDisposable {
   /** As this user. */
   readonly access: { amqpUrl: string; managementUrl: string };
   /** Gives it this tag and no other. */
-  tag(tag: 'administrator' | 'policymaker'): Promise<void>;
+  tag(tag: 'administrator' | 'policymaker' | 'management' | ''): Promise<void>;
 }
 
 export async function ownUser({ amqpUrl, managementUrl, vhost }: Access, tag: string): Promise<OwnUser> {

@@ -189,7 +189,7 @@ export type ManagementCode =
   | 'WARREN_BROKER_UNREACHABLE' // no answer in time, or no connection
   | 'WARREN_BROKER_UNTRUSTED' // the certificates do not fit
   | 'WARREN_BROKER_UNAUTHORIZED' // 401
-  | 'WARREN_BROKER_FORBIDDEN' // 403
+  | 'WARREN_BROKER_FORBIDDEN' // 403, and 401 for a user who lacks a right
   | 'WARREN_BROKER_NOT_FOUND' // 404
   | 'WARREN_BROKER_CONFLICT' // 409, and 400 for an object that exists with other arguments
   | 'WARREN_BROKER_REFUSED' // any other 4xx

@@ -290,6 +290,18 @@ function errorOf(name: string, { status, body }: Answer): ManagementError {
   let code: ManagementCode =
     codeOfStatus[status] ??
     (status >= 500 || status === 429 ? 'WARREN_BROKER_FAILED' : 'WARREN_BROKER_REFUSED');
+  // RabbitMQ answers 401 too where it knows the user and the password is right.
+  if (status === 401 && said.startsWith('User not authorised')) code = 'WARREN_BROKER_FORBIDDEN';
   if (status === 400 && /inequivalent arg|PRECONDITION_FAILED/i.test(said)) code = 'WARREN_BROKER_CONFLICT';
-  return new ManagementError(code, name, withoutCredentials(said), { status });
+  return new ManagementError(code, name, withoutCredentials(said) + tagMissing(name, status, said), {
+    status,
+  });
+}
+
+/** What to do where it is one of RabbitMQ's tags that is missing, which its answer does not say. */
+function tagMissing(name: string, status: number, said: string): string {
+  const isMissing =
+    said.startsWith('Not management user') ||
+    (said.startsWith('User not authorised') && / \/api\/policies\//.test(name));
+  return status === 401 && isMissing ? ': give the user the tag policymaker' : '';
 }
