@@ -4,7 +4,7 @@ import { createCluster, resources, silentLog } from '@warren/controller';
 import type { Cluster, KubernetesObject, ResourceType } from '@warren/controller';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
 import { conditionOf } from '../conditions.ts';
-import { ManagementError } from '@warren/rabbitmq';
+import { connectBroker, ManagementError } from '@warren/rabbitmq';
 import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-world.ts';
 import { whyNotListed } from '../run.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
@@ -148,6 +148,37 @@ test('a broker that refuses the deletion is waited for, but does not hold up the
   await world.kubectl('delete', 'namespace', world.namespace, '--wait=false');
   await eventually(async () => (await world.get('loyalty')) === undefined);
   expect(await host.api.queue(`${world.namespace}.loyalty`)).toBeDefined();
+});
+
+test('a migration that does not get on does not hold up the namespace', async () => {
+  const { kubeconfig } = await testKubernetes();
+  await using broker = await testBroker();
+  await using world = await kubernetesWorld(kubeconfig, broker);
+  await using host = virtualHost(broker);
+  const { namespace } = world;
+  const uris = [
+    `--from-literal=uri=${broker.amqpUrl}`,
+    `--from-literal=management-uri=${broker.managementUrl}`,
+  ];
+  // Where the Secret does not go with the namespace.
+  await world.kubectl('-n', 'default', 'create', 'secret', 'generic', namespace, ...uris);
+  const elsewhere = { spec: { secretRef: { namespace: 'default', name: namespace } } };
+  await world.kubectl('patch', 'eventbroker', namespace, '--type=merge', '-p', JSON.stringify(elsewhere));
+  await using _operator = startClusterOperator(kubeconfig, world, { abandonAfterMs: 2_000 });
+  await world.subscribe('loyalty', { events: ['OrderPlaced'] });
+  await eventually(() => world.isReady('loyalty'));
+  await host.publish('order.placed', ['in hand']);
+  await using connection = connectBroker({ url: broker.amqpUrl, name: 'a consumer that hangs' });
+  const channel = await (await connection.opened()).createChannel();
+  const taken = new Promise((resolve) => void channel.consume(`${namespace}.loyalty`, resolve));
+  await taken;
+  await world.subscribe('loyalty', { events: ['OrderPlaced'], queue: { type: 'classic' } });
+  await eventually(async () => (await world.get('loyalty'))?.status?.migration?.phase === 'Draining');
+
+  await world.kubectl('delete', 'namespace', namespace, '--wait=false');
+  await eventually(async () => (await world.get('loyalty')) === undefined);
+  await world.kubectl('-n', 'default', 'delete', 'secret', namespace);
+  expect((await host.api.queue(`${namespace}.loyalty`))?.messages).toBe(1);
 });
 
 test('a definition that was not applied is named, and readiness says to apply it', async () => {

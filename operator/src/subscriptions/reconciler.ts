@@ -348,7 +348,9 @@ export class SubscriptionReconciler {
       ...about,
       ...(binding === undefined ? {} : { binding }),
     });
-    return { requeueAfterMs: pass.againMs };
+    const isStuck = isDeleting(resource) && pass.moved === 0;
+    const left = isStuck ? await this.#remover.leaveStuck(resource, migration.queue) : undefined;
+    return left ?? { requeueAfterMs: pass.againMs };
   }
 
   /** A deletion that keeps messages has them where they belong before; one that does not takes everything along. */

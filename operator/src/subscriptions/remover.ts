@@ -51,6 +51,9 @@ interface Held {
   left?: string;
 }
 
+/** A namespace that is going lets a migration end in order for so long: milliseconds. */
+const MIGRATION_MS = 30_000;
+
 export class Remover {
   readonly #options: RemoverOptions;
   readonly #looked = new Map<string, Looked>();
@@ -96,6 +99,15 @@ export class Remover {
     const refusal = refusalOf(error);
     if (refusal === undefined) return undefined;
     return this.#hold(resource, { ...refusal, patience: this.#patienceOf(resource) });
+  }
+
+  /** A migration that would end in order first and does not get on: undefined unless it holds up a namespace that is going. */
+  async leaveStuck(resource: SubscriptionResource, queue: string): Promise<Result | undefined> {
+    const { abandonAfterMs, source } = this.#options;
+    const { isOver } = patienceOf(resource, Math.min(MIGRATION_MS, abandonAfterMs));
+    if (!isOver || !(await source.namespaceIsEnding(namespaceOf(resource)))) return undefined;
+    const message = `queue ${queue} is being made anew, and its messages do not move`;
+    return this.#hold(resource, { reason: 'Migrating', message, patience: ENDLESS });
   }
 
   #patienceOf(resource: SubscriptionResource): Patience {
