@@ -46,6 +46,8 @@ export interface BrokerConnectionOptions {
 const GATHER_READS_MS = 5;
 const GATHER_POLICIES_MS = 50;
 const BURST = { most: 48, quietMs: 50, longestMs: 500 };
+/** A broker with very many queues is not to do nothing but list them: so many times what that took it is left alone. */
+const REST = { times: 4, mostMs: 20_000 };
 /** Fewer than there are workers: an edit would be behind all of them, and a broker with a rate limit takes its time. */
 const REPAIRS_AT_ONCE = 16;
 
@@ -101,13 +103,19 @@ export class BrokerConnection {
   }
 
   /**
-   * What is on the virtual host: read at most so many milliseconds ago, with our own writes since. The signal ends the wait; a
-   * reading that has begun goes on, for whoever comes next.
+   * What is on the virtual host: read at most so many milliseconds ago, or `restMs` where that is longer (0: begun now), with
+   * our own writes since. The signal ends the wait; a reading that has begun goes on, for whoever comes next.
    */
   async inventory({ maxAgeMs, signal }: { maxAgeMs: number; signal?: AbortSignal }): Promise<Reading> {
     const { reading } = this.#mirror;
-    if (reading !== undefined && performance.now() - reading.readAt < maxAgeMs) return reading;
+    const enoughMs = maxAgeMs === 0 ? 0 : Math.max(maxAgeMs, this.restMs);
+    if (reading !== undefined && performance.now() - reading.readAt < enoughMs) return reading;
     return this.#reads.join('all', signal);
+  }
+
+  /** How long the broker is left alone after a reading where nobody is in doubt, by what the last one took: milliseconds. */
+  get restMs(): number {
+    return Math.min(REST.times * (this.#mirror.reading?.tookMs ?? 0), REST.mostMs);
   }
 
   /** One that began after this one: what was changed while this one was read may be half of it here, and is whole there. */

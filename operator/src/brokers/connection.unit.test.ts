@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { Registry } from 'prom-client';
 import { capabilitiesOf, topicExchange } from '@warren/topology';
 import { createOperatorMetrics } from '../metrics.ts';
@@ -118,4 +118,35 @@ test('one reconcile that ends waits for no reading any more, and the reading ser
   answer.resolve(nothing);
   expect((await other).found).toBe((await reading()).found);
   expect(readings).toBe(1);
+});
+
+test('a reading that took long serves for longer, within bounds, but for those who are in doubt', async () => {
+  let now = 0;
+  using _ = jest.spyOn(performance, 'now').mockImplementation(() => now);
+  let takesMs = 3_000;
+  let readings = 0;
+  const connection = connectionOf({
+    inventory: () => {
+      readings += 1;
+      now += takesMs;
+      return Promise.resolve(nothing);
+    },
+  });
+  const after = async (ms: number, maxAgeMs: number) => {
+    now += ms;
+    await connection.inventory({ maxAgeMs });
+    return readings;
+  };
+  expect(await after(0, 1_000)).toBe(1);
+  expect(connection.restMs).toBe(12_000);
+  expect(await after(8_000, 1_000)).toBe(1);
+  takesMs = 60_000;
+  expect(await after(2_000, 1_000)).toBe(2);
+  expect(connection.restMs).toBe(20_000);
+  takesMs = 10;
+  expect(await after(0, 1_000)).toBe(3);
+  expect(await after(0, 1_000)).toBe(3);
+  expect(await after(0, 0)).toBe(4);
+  connection.doubt();
+  expect(connection.restMs).toBe(0);
 });

@@ -14,6 +14,8 @@ export interface Reading {
   found: LiveInventory;
   /** When it began, in milliseconds of `performance.now()`: what others did before that is in it. */
   readAt: number;
+  /** How long it took: milliseconds. */
+  tookMs: number;
 }
 
 export class Mirror {
@@ -40,8 +42,9 @@ export class Mirror {
       const found = this.#inventoryOf(await read());
       for (const { endedAt, step } of this.#writes) if (endedAt >= readAt) found.apply(step);
       // Doubted meanwhile, it still serves those who asked before, and nobody after them.
-      if (doubts === this.#doubts) this.#held = { found, readAt };
-      return { found, readAt };
+      const reading = { found, readAt, tookMs: performance.now() - readAt };
+      if (doubts === this.#doubts) this.#held = reading;
+      return reading;
     } finally {
       this.#readings -= 1;
       if (this.#readings === 0) this.#writes = [];

@@ -295,9 +295,9 @@ export class BrokerRegistry {
     });
   }
 
-  #pause({ down, failures }: Entry): number {
+  #pause({ down, failures, connection }: Entry): number {
     const { pauseMs = { first: 1_000, longest: 30_000 } } = this.#options;
-    if (down === undefined) return this.#probeMs;
+    if (down === undefined) return Math.max(this.#probeMs, connection?.restMs ?? 0);
     const pause = Math.min(pauseMs.first * 2 ** Math.min(failures - 1, 10), pauseMs.longest);
     return pause / 2 + randomInt(Math.max(1, Math.floor(pause / 2)));
   }

@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { silentLog } from '@warren/controller';
 import { ManagementError } from '@warren/rabbitmq';
 import { capabilitiesOf } from '@warren/topology';
@@ -33,7 +33,7 @@ function oneBroker() {
     writeBrokerStatus: () => Promise.resolve(true),
     tell: () => undefined,
   };
-  const broker = { answers: true, looks: 0, asks: 0, surveys: 0 };
+  const broker = { answers: true, looks: 0, asks: 0, surveys: 0, listing: (): unknown => undefined };
   const exchanges: FoundExchange[] = [];
   const client: Partial<BrokerClient> = {
     overview: () => {
@@ -46,8 +46,10 @@ function oneBroker() {
     users: () => Promise.resolve([]),
     permissions: () => Promise.resolve([]),
     topicPermissions: () => Promise.resolve([]),
-    inventory: () =>
-      Promise.resolve({ exchanges, queues: [], bindings: [], policies: [], operatorPolicies: [] }),
+    inventory: () => {
+      broker.listing();
+      return Promise.resolve({ exchanges, queues: [], bindings: [], policies: [], operatorPolicies: [] });
+    },
     declareExchange: (exchange) => {
       exchanges.push({ ...exchange, internal: false });
       return Promise.resolve();
@@ -76,6 +78,16 @@ test('a broker that comes up is looked at once, and compared with what is wanted
   await reconcile();
   expect(registry.stateOf('default').state).toBe('up');
   expect(broker).toMatchObject({ looks: 1, asks: 0, surveys: 1 });
+});
+
+test('a broker that takes long to list its queues is listed less often', async () => {
+  let now = 0;
+  using _ = jest.spyOn(performance, 'now').mockImplementation(() => now);
+  const { broker, reconcile } = oneBroker();
+  expect(await reconcile()).toEqual({ requeueAfterMs: 15_000 });
+  broker.listing = () => (now += 4_500);
+  now += 60_000;
+  expect(await reconcile()).toEqual({ requeueAfterMs: 18_000 });
 });
 
 test('a broker that its own reconcile finds down is asked again after the pause, and not before', async () => {
