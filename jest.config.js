@@ -25,6 +25,8 @@ export default {
     { ...common, displayName: 'contract', testMatch: [suffix('contract')] },
     { ...common, displayName: 'int', testMatch: [suffix('int')] },
     { ...common, displayName: 'e2e', testMatch: [suffix('e2e')] },
+    // Needs a KEDA, which is built for a quarter of an hour: npm run test:keda, not npm test.
+    { ...common, displayName: 'keda', testMatch: [suffix('keda')] },
     // Needs nodes and pods: npm run test:cluster; npm test has all but the longest.
     { ...common, displayName: 'cluster', testMatch: [suffix('cluster')] },
   ],

@@ -1,27 +1,45 @@
-/** KEDA's custom resource definitions, out of its Go module: the real ones, of a version that is pinned here. */
+/** KEDA out of its Go module, of the version that environment/go/keda pins: its definitions, and its programs. */
+import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { run, succeeds } from './command.ts';
 import type { Context } from './debian.ts';
+import { repositoryRoot } from './endpoints.ts';
 import { EnvironmentError } from './errors.ts';
+import { goBinaries } from './go.ts';
 
-const MODULE = 'github.com/kedacore/keda/v2@v2.21.0';
+const MODULE = 'github.com/kedacore/keda/v2';
 
-/** As objects to apply. The module lies in Go's own cache after the first time. */
+/** `v2.21.0` */
+export function kedaVersion(): string {
+  const pinned = readFileSync(join(repositoryRoot, 'environment/go/keda/go.mod'), 'utf8');
+  const version = pinned.split(/\s+/)[pinned.split(/\s+/).indexOf(MODULE) + 1];
+  if (version === undefined) throw new TypeError(`environment/go/keda/go.mod requires no ${MODULE}`);
+  return version;
+}
+
+/** As objects to apply. The module lies in Go's own cache after the first time; nothing that it requires is fetched. */
 export async function kedaDefinitions({ report, signal }: Context): Promise<Record<string, unknown>[]> {
   if (!(await succeeds('go', ['version'])))
     throw new EnvironmentError(
       'WARREN_ENVIRONMENT_UNAVAILABLE',
       "KEDA's definitions come as a Go module, and there is no Go (1.26 or newer) to fetch it with.",
     );
-  const answer = await run('go', ['mod', 'download', '-json', MODULE], {
+  const answer = await run('go', ['mod', 'download', '-json', `${MODULE}@${kedaVersion()}`], {
     ...{ part: 'keda', report, signal, what: 'downloading the definitions' },
     cwd: tmpdir(), // outside of any module
   });
   const folder = join((JSON.parse(answer) as { Dir: string }).Dir, 'config', 'crd', 'bases');
-  const files = (await readdir(folder)).filter((file) => file.startsWith('keda.sh_'));
+  const files = (await readdir(folder)).filter((file) => /^(eventing\.)?keda\.sh_/.test(file));
   const texts = await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')));
   return texts.map((text) => parse(text) as Record<string, unknown>);
+}
+
+/** The operator, and the adapter that serves `external.metrics.k8s.io`. */
+export async function kedaBinaries(context: Context): Promise<{ operator: string; adapter: string }> {
+  const packages = ['operator', 'adapter'].map((name) => `${MODULE}/cmd/${name}`);
+  const folder = await goBinaries({ module: 'keda', packages, about: '15 min on 2 cores', ...context });
+  return { operator: join(folder, 'operator'), adapter: join(folder, 'adapter') };
 }

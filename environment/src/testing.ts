@@ -8,6 +8,7 @@ import { EnvironmentError } from './errors.ts';
 import { requireDebianRoot } from './debian.ts';
 import { hasDocker, startBrokerContainer } from './docker.ts';
 import { kedaDefinitions } from './keda.ts';
+import { startKeda, type Keda, type KedaOptions } from './keda-processes.ts';
 import { startKubernetes } from './kubernetes.ts';
 import { manage } from './manage.ts';
 import { silent } from './progress.ts';
@@ -23,6 +24,7 @@ import { RunFolder } from './run-folder.ts';
 import { databaseUrl, namedByUrl } from './urls.ts';
 
 export type { ServerTls } from './rabbitmq.ts';
+export type { Keda, KedaOptions } from './keda-processes.ts';
 export type { Prometheus } from './prometheus.ts';
 export { brokerVersions } from './broker-versions.ts';
 export type { BrokerVersion } from './rabbitmq.ts';
@@ -209,6 +211,17 @@ export async function testPrometheus(configuration: string): Promise<Prometheus>
     startPrometheus(folder, configuration, { report: silent }),
   );
   return { url: part.url, [Symbol.asyncDispose]: end };
+}
+
+/**
+ * A KEDA of its own, as processes beside an API server that has its definitions. The first on a machine is built for a quarter
+ * of an hour: `npm run test:keda` shows how far it is.
+ */
+export async function testKeda(options: KedaOptions): Promise<Keda> {
+  const { part, end } = await inFolderOfItsOwn('keda', (folder) =>
+    startKeda(folder, options, { report: silent }),
+  );
+  return { ...part, [Symbol.asyncDispose]: end };
 }
 
 async function inFolderOfItsOwn<T extends AsyncDisposable>(

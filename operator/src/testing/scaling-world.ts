@@ -1,6 +1,6 @@
 /** For tests: an operator that scales, reached by the API server as an aggregated API server, and consumers to be scaled. */
 import { KubeConfig } from '@kubernetes/client-node';
-import { createCluster, resources } from '@warren/controller';
+import { createCluster, createReflector, resources, silentLog } from '@warren/controller';
 import type { Cluster, KubernetesObject, ResourceClient } from '@warren/controller';
 import { Registry } from 'prom-client';
 import type { MetricOf } from '../external-metrics/api.ts';
@@ -30,12 +30,17 @@ export interface ScalingOperator extends AsyncDisposable {
 
 export const SERVICE = 'warren';
 
-/** Leads the API server to a port of this machine, as the chart leads it to the operator. */
-export async function leadMetricsTo(cluster: Cluster, namespace: string, port: number): Promise<void> {
+/** Leads the API server to a port of this machine, as the chart leads it to the operator, or KEDA's to its adapter. */
+export async function leadMetricsTo(
+  cluster: Cluster,
+  namespace: string,
+  port: number,
+  { name = SERVICE, authority }: { name?: string; authority?: string } = {},
+): Promise<void> {
   await cluster.apply({
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: { name: SERVICE, namespace },
+    metadata: { name, namespace },
     spec: { type: 'ExternalName', externalName: 'localhost', ports: [{ port }] },
   } as KubernetesObject);
   await cluster.apply({
@@ -45,7 +50,8 @@ export async function leadMetricsTo(cluster: Cluster, namespace: string, port: n
     spec: {
       ...{ group: 'external.metrics.k8s.io', version: 'v1beta1' },
       ...{ groupPriorityMinimum: 100, versionPriority: 100 },
-      service: { namespace, name: SERVICE, port },
+      service: { namespace, name, port },
+      ...(authority === undefined ? {} : { caBundle: Buffer.from(authority).toString('base64') }),
     },
   } as KubernetesObject);
 }
@@ -137,4 +143,22 @@ export async function deployment(
       await client.mergePatch({ name, namespace }, { spec: { replicas: wanted } });
     },
   };
+}
+
+export interface ReplicasRecord extends AsyncDisposable {
+  /** Every number of replicas that a workload was given, in order. */
+  readonly seen: readonly number[];
+}
+
+/** By a watch: a number that held for a moment counts too. */
+export async function recordReplicas({ client }: Workload, namespace: string): Promise<ReplicasRecord> {
+  const seen: number[] = [];
+  const reflector = createReflector({ resource: client, namespace, log: silentLog });
+  reflector.onChange(({ object }) => {
+    const replicas = object.spec.replicas ?? 1;
+    if (replicas !== seen.at(-1)) seen.push(replicas);
+  });
+  reflector.start();
+  await reflector.synced;
+  return { seen, [Symbol.asyncDispose]: () => reflector.stop() };
 }
