@@ -2,10 +2,8 @@
  * `npm run test:cluster`: the tests that need nodes and pods (`test/cluster`), on the cluster that runs, or on one that is
  * brought up for them. See USAGE.
  */
-import { EnvironmentError, printer } from '@warren/environment';
-import { runNode } from './test/child.ts';
 import { lackingForTests, testCluster } from './test/cluster.ts';
-import { jest } from './test/jest-runs.ts';
+import { runProject, testCommand } from './test/command.ts';
 
 const USAGE = `npm run test:cluster [-- options] [path or jest option ...]
 
@@ -15,15 +13,7 @@ const USAGE = `npm run test:cluster [-- options] [path or jest option ...]
 Where neither Docker with kind runs nor this is root on Debian, it says what is missing and ends with exit code 1.
 `;
 
-const stop = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
-
-async function main(args: string[]): Promise<void> {
-  if (args.includes('--help')) {
-    process.stdout.write(USAGE);
-    return;
-  }
+await testCommand(USAGE, async (args, context) => {
   const lacks = await lackingForTests();
   if (lacks.length > 0) {
     process.stdout.write(
@@ -34,18 +24,6 @@ async function main(args: string[]): Promise<void> {
   }
   const at = args.indexOf('--images');
   const [, images] = at < 0 ? [] : args.splice(at, 2);
-  const { signal } = stop;
-  await using _ = await testCluster({ nodes: 2, images, report: printer(process.stdout), signal });
-  const { code } = await runNode([...jest, ...args, '--selectProjects', 'cluster', '--runInBand'], {
-    output: 'inherit',
-    signal,
-  });
-  process.exitCode = code === 0 ? 0 : 1;
-}
-
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  if (!stop.signal.aborted) console.error(error instanceof EnvironmentError ? error.message : error);
-  process.exitCode = 1;
-}
+  await using _ = await testCluster({ nodes: 2, images, ...context });
+  await runProject('cluster', args, context);
+});

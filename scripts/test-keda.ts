@@ -2,9 +2,8 @@
  * `npm run test:keda`: the tests with a running KEDA (`*.keda.test.ts`), on real parts that it brings up. Not in `npm test`:
  * where KEDA was never built, that takes a quarter of an hour. See USAGE.
  */
-import { EnvironmentError, kedaBinaries, kedaVersion, printer, startEnvironment } from '@warren/environment';
-import { runNode } from './test/child.ts';
-import { jest } from './test/jest-runs.ts';
+import { kedaBinaries, kedaVersion, startEnvironment } from '@warren/environment';
+import { runProject, testCommand } from './test/command.ts';
 
 const USAGE = `npm run test:keda [-- path or jest option ...]
 
@@ -16,32 +15,13 @@ Builds KEDA ${kedaVersion()} from its Go module, once a machine. Where that cann
 /** Of the tests, without what is built before. */
 const LIMIT_MINUTES = 15;
 
-const stop = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.on(signal, () => stop.abort(new Error(`ended by ${signal}`)));
-
-async function main(args: string[]): Promise<void> {
-  if (args.includes('--help')) {
-    process.stdout.write(USAGE);
-    return;
-  }
-  const report = printer(process.stdout);
-  const { signal } = stop;
-  await kedaBinaries({ report, signal });
+await testCommand(USAGE, async (args, context) => {
+  await kedaBinaries(context);
   // The tests have API servers of their own, since a cluster has one server of external metrics; this one brings their parts.
-  await using environment = await startEnvironment({ kubernetes: true, report, signal });
+  await using environment = await startEnvironment({ kubernetes: true, ...context });
   const limit = AbortSignal.timeout(LIMIT_MINUTES * 60_000);
-  const { code } = await runNode([...jest, ...args, '--selectProjects', 'keda', '--runInBand'], {
-    output: 'inherit',
+  await runProject('keda', args, {
     env: { WARREN_ENDPOINTS: environment.endpointsFile },
-    signal: AbortSignal.any([signal, limit]),
+    signal: AbortSignal.any([context.signal, limit]),
   });
-  process.exitCode = code === 0 ? 0 : 1;
-}
-
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  if (!stop.signal.aborted) console.error(error instanceof EnvironmentError ? error.message : error);
-  process.exitCode = 1;
-}
+});

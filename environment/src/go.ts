@@ -18,10 +18,21 @@ export interface GoBinary extends Context {
   about: string;
 }
 
+const folderOf = (module: string) => join(repositoryRoot, 'environment/go', module);
+
+/** Of what the module requires, such as `v2.21.0`: it is pinned there and nowhere else. */
+export function pinnedVersion(module: string, required: string): string {
+  const words = readFileSync(join(folderOf(module), 'go.mod'), 'utf8').split(/\s+/);
+  const at = words.indexOf(required);
+  const version = at < 0 ? undefined : words[at + 1];
+  if (version === undefined) throw new TypeError(`environment/go/${module}/go.mod requires no ${required}`);
+  return version;
+}
+
 /** The folder with one binary a package. */
 export async function goBinaries(options: GoBinary): Promise<string> {
   const { module, packages, sources = [], ldflags = '', report, signal } = options;
-  const cwd = join(repositoryRoot, 'environment/go', module);
+  const cwd = folderOf(module);
   const inputs = ['go.mod', 'go.sum', ...sources].map((file) => readFileSync(join(cwd, file), 'utf8'));
   const key = cacheKey(...inputs, ...packages, ldflags, process.arch);
   const build = async (draft: string) => {

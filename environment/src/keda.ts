@@ -1,24 +1,17 @@
 /** KEDA out of its Go module, of the version that environment/go/keda pins: its definitions, and its programs. */
-import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { run, succeeds } from './command.ts';
 import type { Context } from './debian.ts';
-import { repositoryRoot } from './endpoints.ts';
 import { EnvironmentError } from './errors.ts';
-import { goBinaries } from './go.ts';
+import { goBinaries, pinnedVersion } from './go.ts';
 
 const MODULE = 'github.com/kedacore/keda/v2';
 
 /** `v2.21.0` */
-export function kedaVersion(): string {
-  const pinned = readFileSync(join(repositoryRoot, 'environment/go/keda/go.mod'), 'utf8');
-  const version = pinned.split(/\s+/)[pinned.split(/\s+/).indexOf(MODULE) + 1];
-  if (version === undefined) throw new TypeError(`environment/go/keda/go.mod requires no ${MODULE}`);
-  return version;
-}
+export const kedaVersion = (): string => pinnedVersion('keda', MODULE);
 
 /** As objects to apply. The module lies in Go's own cache after the first time; nothing that it requires is fetched. */
 export async function kedaDefinitions({ report, signal }: Context): Promise<Record<string, unknown>[]> {

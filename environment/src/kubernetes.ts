@@ -12,7 +12,7 @@ import type { Context } from './debian.ts';
 import type { Contained } from './contained.ts';
 import { EnvironmentError } from './errors.ts';
 import { frontProxyFlags } from './front-proxy.ts';
-import { goBinaries } from './go.ts';
+import { goBinaries, pinnedVersion } from './go.ts';
 import { choosePort, freePort } from './ports.ts';
 import { accepts } from './rabbitmq.ts';
 import type { RunFolder } from './run-folder.ts';
@@ -27,9 +27,6 @@ export interface Kubernetes extends AsyncDisposable {
   /** Starts the API server again, on the same port, with what etcd has. Resolves when it is ready. */
   resume(): Promise<void>;
 }
-
-/** As in environment/go/kubernetes/go.mod. */
-export const VERSION = 'v1.36.3';
 
 interface Binaries {
   etcd: string;
@@ -152,7 +149,12 @@ export async function findBinaries(
   }
   const [etcd, built] = await Promise.all([
     builtEtcd(context),
-    build(['kube-apiserver', 'kube-controller-manager'], '7 min on 2 cores', context),
+    kubernetesBinaries(
+      'kubernetes',
+      ['kube-apiserver', 'kube-controller-manager'],
+      '7 min on 2 cores',
+      context,
+    ),
   ]);
   return {
     etcd,
@@ -173,11 +175,17 @@ async function builtEtcd(context: Context): Promise<string> {
   return join(built, 'etcd');
 }
 
-const build = (commands: readonly string[], about: string, context: Context) =>
+/** Commands of Kubernetes, which say which version they are. @param module of `environment/go` */
+export const kubernetesBinaries = (
+  module: 'kubernetes' | 'node',
+  commands: readonly string[],
+  about: string,
+  context: Context,
+): Promise<string> =>
   goBinaries({
-    module: 'kubernetes',
+    module,
     packages: commands.map((command) => `k8s.io/kubernetes/cmd/${command}`),
-    ldflags: `-X k8s.io/component-base/version.gitVersion=${VERSION}`,
+    ldflags: `-X k8s.io/component-base/version.gitVersion=${pinnedVersion(module, 'k8s.io/kubernetes')}`,
     about,
     ...context,
   });
@@ -187,7 +195,7 @@ async function builtControllerManager(context: Context): Promise<string | undefi
   if (!(await succeeds('go', ['version']))) return undefined;
   context.report('kubernetes', 'KUBEBUILDER_ASSETS has no kube-controller-manager: building it');
   return join(
-    await build(['kube-controller-manager'], '5 min on 2 cores', context),
+    await kubernetesBinaries('kubernetes', ['kube-controller-manager'], '5 min on 2 cores', context),
     'kube-controller-manager',
   );
 }

@@ -3,9 +3,8 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { hasNamespaces } from '../contained.ts';
 import { debianTool, type Context } from '../debian.ts';
-import { goBinaries } from '../go.ts';
 import { succeeds } from '../command.ts';
-import { findBinaries, VERSION } from '../kubernetes.ts';
+import { findBinaries, kubernetesBinaries } from '../kubernetes.ts';
 import { nodeRoot } from './node-root.ts';
 import { standIns } from './stand-ins.ts';
 
@@ -20,14 +19,8 @@ export interface Parts {
 }
 
 export async function parts(context: Context): Promise<Parts> {
-  const node = (packages: readonly string[], about: string) =>
-    goBinaries({
-      module: 'node',
-      packages: packages.map((name) => `k8s.io/kubernetes/cmd/${name}`),
-      ldflags: `-X k8s.io/component-base/version.gitVersion=${VERSION}`,
-      about,
-      ...context,
-    });
+  const node = (commands: readonly string[], about: string) =>
+    kubernetesBinaries('node', commands, about, context);
   await debianTool('mmdebstrap', context);
   // One after the other: all of Go's compilers at once would only be in each other's way.
   const control = await findBinaries(context, '');

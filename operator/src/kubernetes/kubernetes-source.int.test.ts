@@ -3,8 +3,8 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { createCluster, resources, silentLog } from '@warren/controller';
 import type { Cluster, KubernetesObject, ResourceType } from '@warren/controller';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
-import { conditionOf } from '../conditions.ts';
 import { connectBroker, ManagementError } from '@warren/rabbitmq';
+import { conditionOf } from '../conditions.ts';
 import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-world.ts';
 import { whyNotListed } from '../run.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
@@ -162,6 +162,10 @@ test('a migration that does not get on does not hold up the namespace', async ()
   ];
   // Where the Secret does not go with the namespace.
   await world.kubectl('-n', 'default', 'create', 'secret', 'generic', namespace, ...uris);
+  await using cleanUp = new AsyncDisposableStack();
+  cleanUp.defer(async () => {
+    await world.kubectl('-n', 'default', 'delete', 'secret', namespace);
+  });
   const elsewhere = { spec: { secretRef: { namespace: 'default', name: namespace } } };
   await world.kubectl('patch', 'eventbroker', namespace, '--type=merge', '-p', JSON.stringify(elsewhere));
   await using _operator = startClusterOperator(kubeconfig, world, { abandonAfterMs: 2_000 });
@@ -177,7 +181,6 @@ test('a migration that does not get on does not hold up the namespace', async ()
 
   await world.kubectl('delete', 'namespace', namespace, '--wait=false');
   await eventually(async () => (await world.get('loyalty')) === undefined);
-  await world.kubectl('-n', 'default', 'delete', 'secret', namespace);
   expect((await host.api.queue(`${namespace}.loyalty`))?.messages).toBe(1);
 });
 
