@@ -256,7 +256,7 @@ export class BrokerConnection {
   async #writePolicies(memberships: readonly Membership[], signal: AbortSignal): Promise<void> {
     const { found } = await this.inventory({ maxAgeMs: Infinity });
     const all = [...this.#foreseen(found), ...memberships];
-    for (const step of policyPlan(all, found.policies, (family) => isOurs(family, found.queues))) {
+    for (const step of policyPlan(all, found.policies, (family) => isOurs(family, found))) {
       signal.throwIfAborted();
       await this.#writePolicy(step, signal);
     }

@@ -52,10 +52,14 @@ export function isMadeByWarren(name: string, queues: ReadonlyMap<string, FoundQu
   return queues.get(main)?.arguments['x-dead-letter-routing-key'] === main;
 }
 
-/** Whether all quorum queues that a family's policy would apply to are Warren's. */
-export function isOurs(family: string, queues: ReadonlyMap<string, FoundQueue>): boolean {
+/** Whether all quorum queues that a family's policy would apply to are Warren's: by their looks, or named by a policy of its. */
+export function isOurs(
+  family: string,
+  { queues, policyIndex: { byQueue } }: Pick<Inventory, 'queues' | 'policyIndex'>,
+): boolean {
   for (const { name, type } of queues.values())
-    if (type === 'quorum' && familyOf(name) === family && !isMadeByWarren(name, queues)) return false;
+    if (type === 'quorum' && familyOf(name) === family && !byQueue.has(name) && !isMadeByWarren(name, queues))
+      return false;
   return true;
 }
 

@@ -179,9 +179,17 @@ describe("somebody else's queue in a family", () => {
 
   test('keeps the family from getting a policy', () => {
     for (const family of ['shop.*', 'shop.*.dead']) {
-      expect(isOurs(family, found(made).queues)).toBe(true);
-      expect(isOurs(family, found(theirs).queues)).toBe(false);
+      expect(isOurs(family, found(made))).toBe(true);
+      expect(isOurs(family, found(theirs))).toBe(false);
     }
-    expect(isOurs('other.*', found(theirs).queues)).toBe(true);
+    expect(isOurs('other.*', found(theirs))).toBe(true);
+  });
+
+  test("is not a dead-letter queue that Warren's policies name, though the queue it belongs to is yet to be made", () => {
+    const deadOnly = made.filter(({ name }) => name.endsWith('.dead'));
+    expect(deadOnly).toHaveLength(1);
+    expect(isOurs('shop.*.dead', found(deadOnly))).toBe(false);
+    const policies = [policyOf(A, 0, new Set(['shop.s1.dead']))];
+    expect(isOurs('shop.*.dead', inventoryOf({ ...nothing, queues: deadOnly, policies }))).toBe(true);
   });
 });
