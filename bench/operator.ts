@@ -13,8 +13,10 @@
  *
  * `--count` subscriptions (200); `--peer`, for at most `--peer-seconds` (600); `--only restart,idle` leaves out the rest.
  */
+import { helmBinary } from '@warren/environment';
 import { testBroker, testKubernetes } from '@warren/environment/testing';
 import { createManagementClient } from '@warren/rabbitmq';
+import { finalizersAtCreation } from '../operator/src/testing/admission.ts';
 import { kubernetesWorld } from '../operator/src/testing/kubernetes-world.ts';
 import { numberOption } from './measure.ts';
 import type { Bench, Options } from './measure.ts';
@@ -36,6 +38,7 @@ async function* operator(options: Options): AsyncGenerator<Record<string, unknow
   await using broker = await testBroker();
   await using api = createManagementClient({ url: broker.managementUrl, vhost: broker.vhost });
   await using world = await kubernetesWorld(kubeconfig, broker);
+  await using _policy = await finalizersAtCreation(world, await helmBinary());
   const scene: Scene = {
     kubeconfig,
     world,

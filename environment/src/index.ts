@@ -27,6 +27,7 @@ export { brokerVersions, prepareBrokers } from './broker-versions.ts';
 export { endingWithUs } from './contained.ts';
 export { debianTool, type Context } from './debian.ts';
 export { goBinaries, type GoBinary } from './go.ts';
+export { helmBinary } from './helm.ts';
 export { kedaBinaries, kedaVersion } from './keda.ts';
 export { choosePort } from './ports.ts';
 export { printer, silent, type Report } from './progress.ts';

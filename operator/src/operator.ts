@@ -24,7 +24,7 @@ import { scalingControllers } from './scaling/controllers.ts';
 import { Scaler } from './scaling/scaler.ts';
 import type { ScalerOptions } from './scaling/scaler.ts';
 import { notScaling } from './scaling/state.ts';
-import { isClaimed, isDeleting, keyOfBound, namespaceOf } from './subscriptions/claims.ts';
+import { hasFinalizer, isClaimed, isDeleting, keyOfBound, namespaceOf } from './subscriptions/claims.ts';
 import { foreseen, inVain } from './subscriptions/foresight.ts';
 import { isHandsOff } from './subscriptions/hands-off.ts';
 import { SubscriptionReconciler } from './subscriptions/reconciler.ts';
@@ -232,7 +232,7 @@ function connectControllers(
 ): void {
   registry.isNeeded = (broker) =>
     [...source.subscriptions.list(), ...source.publishers.list()].some(
-      (one) => one.spec.brokerRef.name === broker && isClaimed(one),
+      (one) => one.spec.brokerRef.name === broker && hasFinalizer(one),
     );
   registry.usersOf = (broker) => usersOf(source, broker);
   registry.isOurs = (broker, object) => {

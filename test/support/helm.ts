@@ -1,7 +1,7 @@
 /** The real helm and kubectl, for the tests of charts and manifests. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { endingWithUs, goBinaries, printer } from '@warren/environment';
+import { endingWithUs, helmBinary } from '@warren/environment';
 import { testKubernetes } from '@warren/environment/testing';
 import { stringify } from 'yaml';
 import { parseManifests, type Manifest } from './manifests.ts';
@@ -62,18 +62,12 @@ export interface Tools {
 
 /** Helm is built from its Go module once a machine: a minute on two cores. On the API server of the environment unless told otherwise. */
 export async function chartTools(on?: { kubeconfig: string }): Promise<Tools> {
-  const folder = await goBinaries({
-    module: 'helm',
-    sources: ['tools.go'],
-    packages: ['helm.sh/helm/v3/cmd/helm'],
-    about: '1 min on 2 cores',
-    report: printer(),
-  });
+  const helmPath = await helmBinary();
   const { kubeconfig } = on ?? (await testKubernetes());
   const env = { KUBECONFIG: kubeconfig, HELM_NAMESPACE: 'default' };
   const helm: Tools['helm'] = (args, { values, input } = {}) => {
     const given = values === undefined ? args : [...args, '--values', '-'];
-    return execute(join(folder, 'helm'), given, {
+    return execute(helmPath, given, {
       env,
       input: values === undefined ? (input ?? '') : stringify(values),
     });
@@ -87,10 +81,10 @@ export async function chartTools(on?: { kubeconfig: string }): Promise<Tools> {
     helm,
     kubectl,
     kubeconfig,
-    helmPath: join(folder, 'helm'),
+    helmPath,
     async template(chart, values = {}, { namespace = 'shop', release = chart } = {}) {
       const { code, stdout, stderr } = await helm(
-        ['template', release, charts[chart], '--namespace', namespace, '--kube-version', '1.36.0'],
+        ['template', release, charts[chart], '--namespace', namespace, ...ofTheCluster],
         { values },
       );
       if (code !== 0) throw new Error(stderr);
@@ -114,12 +108,20 @@ export async function chartTools(on?: { kubeconfig: string }): Promise<Tools> {
   };
 }
 
+/** What helm asks an API server for, and does not know without one. */
+const ofTheCluster = [
+  ...['--kube-version', '1.36.0'],
+  ...['--api-versions', 'admissionregistration.k8s.io/v1/MutatingAdmissionPolicy'],
+];
+
 const clusterScoped = new Set([
   'APIService',
   'ClusterRole',
   'ClusterRoleBinding',
   'CustomResourceDefinition',
   'EventBroker',
+  'MutatingAdmissionPolicy',
+  'MutatingAdmissionPolicyBinding',
   'Namespace',
 ]);
 

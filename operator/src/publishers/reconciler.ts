@@ -16,7 +16,7 @@ import { ConsumerUserError } from '../errors.ts';
 import { PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { hasOwnNames, isClaimed, isDeleting, keyOfBound } from '../subscriptions/claims.ts';
+import { hasOwnNames, hasFinalizer, isDeleting, keyOfBound } from '../subscriptions/claims.ts';
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { refusalOf, tellOf } from '../telling.ts';
 import { bindingNameOf, handOut } from '../users/handout.ts';
@@ -136,7 +136,7 @@ export class PublisherReconciler {
       await this.#refuse(first, 'Conflict', conflicts.join('; '));
       return;
     }
-    const resource = isClaimed(first) ? first : await source.addFinalizer(first);
+    const resource = hasFinalizer(first) ? first : await source.addFinalizer(first);
     // Nobody subscribes yet. What is published meanwhile waits with its publisher.
     if (!found.exchanges.has(events))
       await connection.apply({ step: 'declareExchange', exchange: topicExchange(events) }, signal);
@@ -153,13 +153,13 @@ export class PublisherReconciler {
     const paused = isPaused(resource);
     if (!paused && !isUnmanaged(resource)) return false;
     if (isDeleting(resource)) {
-      if (isClaimed(resource)) await source.removeFinalizer(resource);
+      if (hasFinalizer(resource)) await source.removeFinalizer(resource);
       return true;
     }
     const [reason, annotation] = paused ? ['Paused', PAUSED_ANNOTATION] : ['Unmanaged', UNMANAGED_ANNOTATION];
     const message = `nothing is changed or repaired until the annotation ${annotation} goes; its user and its binding stay`;
     await this.#conclude(resource, { reason, message, isHandsOff: true });
-    if (!paused && isClaimed(resource)) await source.letGo(this.#now(resource));
+    if (!paused && hasFinalizer(resource)) await source.letGo(this.#now(resource));
     return true;
   }
 

@@ -9,7 +9,7 @@ import type { BrokerRegistry } from '../brokers/registry.ts';
 import { finishDeletion, patienceOf } from '../deletion.ts';
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { isClaimed, namespaceOf } from '../subscriptions/claims.ts';
+import { hasFinalizer, namespaceOf } from '../subscriptions/claims.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
 import { publisherOf } from './rights.ts';
 import type { Conclusion } from './status.ts';
@@ -32,7 +32,7 @@ export class PublisherRemover {
 
   async remove(resource: PublisherResource, { signal }: Pick<ReconcileContext, 'signal'>): Promise<Result> {
     // Without it nothing was made.
-    if (!isClaimed(resource)) return {};
+    if (!hasFinalizer(resource)) return {};
     const state = this.#options.registry.stateOf(resource.spec.brokerRef.name);
     if (state.state === 'unknown') return { requeueAfterMs: 1_000 };
     if (state.state === 'up') return this.#removeFrom(state.connection, resource, signal);

@@ -1,19 +1,61 @@
 /**
- * Whose objects are whose. The finalizer is the claim on a subscription's names on the broker: it is set before anything is
- * made, so what exists under a name after it is ours, and a restart finds that out without any memory. Names cannot collide
- * among subscriptions: neither a namespace nor a subscription's name has a dot, and one that had (its CRD was without the rule)
- * gets nothing. A queue that Warren made before (it is in one of
- * Warren's policies) is claimed again by a subscription of the same name: it was retained, or its resource was lost.
+ * Whose objects are whose. A subscription that has the finalizer and a status has claimed its names on the broker: what exists
+ * under them is ours, and a restart finds that out without any memory. The finalizer alone is no claim, for an admission policy
+ * sets it at creation (ADR 0030): only who has looked at the broker leaves it beside a status, and whoever says something of a
+ * subscription that has not claimed its names takes it off. Names cannot collide among subscriptions: neither a namespace nor a
+ * subscription's name has a dot, and one that had (its CRD was without the rule) gets nothing. A queue that Warren made before
+ * (it is in one of Warren's policies) is claimed again by a subscription of the same name: it was retained, its resource was
+ * lost, or the operator ended before it had said anything.
  */
-import type { Subscription } from '@warren/topology';
+import type { Inventory, Subscription, WantedTopology } from '@warren/topology';
 import { ADOPT_ANNOTATION, FINALIZER } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
 
 /** An EventPublisher, too. */
 type Named = Pick<SubscriptionResource, 'metadata'>;
 
-export function isClaimed({ metadata }: Named): boolean {
+export function hasFinalizer({ metadata }: Named): boolean {
   return metadata.finalizers?.includes(FINALIZER) === true;
+}
+
+export function isClaimed(resource: Pick<SubscriptionResource, 'metadata' | 'status'>): boolean {
+  return hasFinalizer(resource) && resource.status !== undefined;
+}
+
+/** It has its finalizer from its creation, and nobody has looked yet whether its names are free. */
+export function isUntouched(resource: Pick<SubscriptionResource, 'metadata' | 'status'>): boolean {
+  return hasFinalizer(resource) && resource.status === undefined;
+}
+
+/** Whether the first object that is made tells by its dead-letter key whose it is, so that nothing has to be written before. */
+export function tellsItsOwner({ spec }: Pick<SubscriptionResource, 'spec'>): boolean {
+  return spec.queue.type === 'quorum' && spec.delivery.ordering !== 'PerKey';
+}
+
+/** Whether any of its queues is there. */
+export function isBegun({ queues, names }: WantedTopology, found: Inventory): boolean {
+  return [names.queue, ...queues.map(({ name }) => name)].some((name) => found.queues.has(name));
+}
+
+/**
+ * Who has looked, found the names free and is making its objects, but has no status yet: in the life of this process. After a
+ * crash it is looked again.
+ */
+export class Claiming {
+  readonly #uids = new Map<string, string | undefined>();
+
+  add(resource: SubscriptionResource): void {
+    this.#uids.set(keyOfBound(resource), resource.metadata.uid);
+  }
+
+  has(resource: SubscriptionResource): boolean {
+    const key = keyOfBound(resource);
+    return this.#uids.has(key) && this.#uids.get(key) === resource.metadata.uid;
+  }
+
+  forget(key: string): void {
+    this.#uids.delete(key);
+  }
 }
 
 export function mayAdopt({ metadata }: SubscriptionResource): boolean {

@@ -72,7 +72,9 @@ test("somebody else's queue gets no policy of ours, before it is claimed", () =>
   if (queue === undefined) throw new Error('no queue');
   found.apply({ step: 'declareQueue', queue });
   expect(foreseen(source([subscription('a')]), broker, found)).toEqual([]);
-  const claimed = subscription('a', { finalizers: [FINALIZER] });
+  const untouched = subscription('a', { finalizers: [FINALIZER] });
+  expect(foreseen(source([untouched]), broker, found)).toEqual([]);
+  const claimed = { ...untouched, status: {} };
   expect(queuesOf(foreseen(source([claimed]), broker, found))).toEqual(namesIn('a'));
 });
 

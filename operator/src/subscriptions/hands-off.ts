@@ -12,7 +12,7 @@ import type { Said } from '../conditions.ts';
 import { PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { SubscriptionResource, SubscriptionStatus } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
-import { isClaimed, isDeleting, keyOfBound, namespaceOf } from './claims.ts';
+import { hasFinalizer, isClaimed, isDeleting, isUntouched, keyOfBound, namespaceOf } from './claims.ts';
 import { isReleasedTo, standingOf } from './handover.ts';
 import type { Lookup, Standing } from './handover.ts';
 
@@ -66,13 +66,14 @@ export async function standAside(
     said: Said[] = [],
   ) => {
     const status = defined({ ...handsOffStatus(resource, reason, message, said), ...more });
+    if (isUntouched(resource)) await source.removeFinalizer(resource);
     if (!(await source.writeSubscriptionStatus(resource, status))) return;
     if (changes(resource.status, status))
       tell(resource, { type: 'Normal', reason, action: 'LetGo', message });
   };
   const leave = async (reason: string, message: string) => {
-    if (!isClaimed(resource)) return;
-    tell(resource, { type: 'Normal', reason, action: 'Delete', message });
+    if (!hasFinalizer(resource)) return;
+    if (isClaimed(resource)) tell(resource, { type: 'Normal', reason, action: 'Delete', message });
     await source.removeFinalizer(resource);
   };
 

@@ -27,15 +27,18 @@ import type { OperatorMetrics } from '../metrics.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import {
   claimableAge,
+  Claiming,
   describeName,
   describeTaken,
   hasOwnNames,
+  isBegun,
   isClaimed,
   isDeleting,
   keyOfBound,
   mayAdopt,
   namespaceOf,
   subscriptionOf,
+  tellsItsOwner,
 } from './claims.ts';
 import { standAside, wasLetGo } from './hands-off.ts';
 import { standingOf } from './handover.ts';
@@ -76,13 +79,16 @@ export class SubscriptionReconciler {
   readonly #migrator = new Migrator();
   readonly #turns = new Turns();
   readonly #takeover: TakeoverReconciler;
+  readonly #claiming = new Claiming();
 
   constructor(options: SubscriptionReconcilerOptions) {
     this.#options = options;
-    this.#voice = new Voice(options);
+    const claiming = this.#claiming;
+    this.#voice = new Voice({ ...options, claiming });
     this.#tidying = new Tidying(options.tidyAfterMs);
     this.#remover = new Remover({
       ...options,
+      claiming,
       say: (resource, findings) => this.#voice.say(resource, findings),
     });
     this.#takeover = new TakeoverReconciler({
@@ -197,7 +203,6 @@ export class SubscriptionReconciler {
     context: Context,
     second?: Reading,
   ): Promise<Result> {
-    const { source } = this.#options;
     if (first.spec.delivery.ordering === 'PerKey' && connection.capabilities.hashExchange === false) {
       await this.#voice.conclude(first, refused('PluginMissing', PLUGIN_MISSING));
       return {};
@@ -215,7 +220,7 @@ export class SubscriptionReconciler {
         await this.#voice.conclude(resource, { verdict: 'conflict', message: describeTaken(taken) }, about);
         return {};
       }
-      resource = await source.addFinalizer(resource);
+      resource = await this.#claim(resource, reading, about);
     }
     const standing = this.#standingOf(resource);
     // The other one has claimed it in the meantime: nothing but this tells when that is over.
@@ -272,6 +277,24 @@ export class SubscriptionReconciler {
     await this.#voice.conclude(resource, { verdict: 'inSync', overridden }, { ...about, binding });
     if (migrated !== undefined) this.#voice.tell(resource, endOf(migrated));
     return standing.standing === 'offered' ? { requeueAfterMs: CONSENT_AGAIN_MS } : {};
+  }
+
+  /**
+   * Before anything is made. Where the first object will not tell whose it is, or there is more to it than to make them all, the
+   * status tells.
+   */
+  async #claim(
+    unclaimed: SubscriptionResource,
+    { found }: Reading,
+    about: { connection: BrokerConnection; wanted: WantedTopology },
+  ): Promise<SubscriptionResource> {
+    const { source } = this.#options;
+    const resource = await source.addFinalizer(unclaimed);
+    this.#claiming.add(resource);
+    const isPlain = tellsItsOwner(resource) && !isBegun(about.wanted, found);
+    if (isClaimed(resource) || (isPlain && this.#standingOf(resource).standing === 'own')) return resource;
+    await this.#voice.conclude(resource, { verdict: 'claimed' }, about);
+    return source.subscriptions.get(keyOfBound(resource)) ?? resource;
   }
 
   /** Gives back the resource with what was told of it; undefined where it is only to be told. */

@@ -10,11 +10,11 @@
  * With messages left, a broker that does not answer, or one that refuses, it waits and says so. It waits for ever for messages,
  * `abandonAfterMs` for a broker, and for neither once the whole namespace is going.
  */
-import { COUNT_LAG_MS, exchangesOf, namesOf, removal } from '@warren/topology';
+import { COUNT_LAG_MS, exchangesOf, foreignQueues, namesOf, removal, wantedTopology } from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
-import type { BrokerRegistry } from '../brokers/registry.ts';
+import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { ENDLESS, finishDeletion, patienceOf } from '../deletion.ts';
 import type { Patience } from '../deletion.ts';
 import type { SubscriptionResource } from '../resources.ts';
@@ -22,7 +22,8 @@ import type { ResourceSource, StoryEvent } from '../source.ts';
 import { refusalOf } from '../telling.ts';
 import { consumerOf } from '../users/handout.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
-import { isClaimed, keyOfBound, namespaceOf } from './claims.ts';
+import { hasFinalizer, isBegun, isClaimed, keyOfBound, namespaceOf, subscriptionOf } from './claims.ts';
+import type { Claiming } from './claims.ts';
 import { countsOf } from './counts.ts';
 import { describeLeftovers } from './leftovers.ts';
 import type { Findings } from './status.ts';
@@ -30,6 +31,7 @@ import type { Findings } from './status.ts';
 export interface RemoverOptions {
   source: ResourceSource;
   registry: BrokerRegistry;
+  claiming: Claiming;
   log: Log;
   abandonAfterMs: number;
   lookAgainMs: number;
@@ -65,12 +67,21 @@ export class Remover {
   /** A subscription is gone. */
   forget(key: string): void {
     this.#looked.delete(key);
+    this.#options.claiming.forget(key);
   }
 
   async remove(resource: SubscriptionResource, context: Pick<ReconcileContext, 'signal'>): Promise<Result> {
     // Without a claim nothing on the broker is its own.
-    if (!isClaimed(resource)) return {};
-    const broker = this.#options.registry.stateOf(resource.spec.brokerRef.name);
+    if (!hasFinalizer(resource)) return {};
+    const { registry, claiming, source } = this.#options;
+    const broker = registry.stateOf(resource.spec.brokerRef.name);
+    if (!isClaimed(resource) && broker.state !== 'unknown') {
+      if (!(await this.#hasBegun(resource, broker, context))) {
+        await source.removeFinalizer(resource);
+        return {};
+      }
+      claiming.add(resource);
+    }
     if (resource.spec.deletionPolicy === 'Retain') {
       const held =
         broker.state === 'up' ? await this.#removeUsers(resource, broker.connection, context) : undefined;
@@ -92,6 +103,21 @@ export class Remover {
         }
         return this.#holdFor(resource, broker);
     }
+  }
+
+  /** Of one without a status: whether the operator ended in the middle of making its objects, as far as can be seen. */
+  async #hasBegun(
+    resource: SubscriptionResource,
+    broker: BrokerState,
+    { signal }: Pick<ReconcileContext, 'signal'>,
+  ): Promise<boolean> {
+    if (this.#options.claiming.has(resource)) return true;
+    // Nobody who could have made them can be asked: it may never have been there.
+    if (broker.state !== 'up') return false;
+    const { connection } = broker;
+    const wanted = wantedTopology(subscriptionOf(resource), connection.capabilities);
+    const { found } = await connection.inventory({ maxAgeMs: 0, signal });
+    return isBegun(wanted, found) && foreignQueues(wanted, found).length === 0;
   }
 
   /** The broker answers, and does not let it be done. Undefined where the error is of another kind. */
@@ -222,7 +248,7 @@ export class Remover {
 
   async #finish(resource: SubscriptionResource, story: Omit<StoryEvent, 'action'>): Promise<Result> {
     const result = await finishDeletion(resource, story, this.#options);
-    this.#looked.delete(keyOfBound(resource));
+    this.forget(keyOfBound(resource));
     return result;
   }
 }

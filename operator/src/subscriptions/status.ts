@@ -28,6 +28,8 @@ export interface Counts {
 
 /** What a reconcile came to. Everything but `inSync` leaves the broker as it is. */
 export type Verdict =
+  /** Its names are free, and its objects are about to be made. */
+  | { verdict: 'claimed' }
   /** Everything is as it should be, or has just been made so. `overridden`: but for what other people's policies say. */
   | { verdict: 'inSync'; overridden?: readonly string[] }
   /** It differs from what was made: it is being repaired, or driftPolicy Report says to leave it. */
@@ -132,6 +134,10 @@ function topologyConditions(verdict: Verdict, queue: string, takes: string | und
     { type: 'TopologyInSync', ...inSync },
   ];
   switch (verdict.verdict) {
+    case 'claimed': {
+      const making = { reason: 'Making', message: `queue ${queue} and what belongs to it are being made` };
+      return both({ status: 'False', ...making }, { status: 'False', ...making });
+    }
     case 'inSync': {
       const { overridden = [] } = verdict;
       return both(

@@ -8,6 +8,7 @@ const TOLD_ELSEWHERE = new Set([
   'BrokerUnavailable',
   'NotAdministrator',
   'Deleting',
+  'Making',
   'Migrating',
   'TakingOver',
 ]);

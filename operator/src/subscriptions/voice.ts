@@ -13,7 +13,8 @@ import type { ScalingState } from '../scaling/state.ts';
 import { withScaling } from '../scaling/state.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
 import { refusalOf, tellOf } from '../telling.ts';
-import { namespaceOf } from './claims.ts';
+import { isDeleting, isUntouched, keyOfBound, namespaceOf } from './claims.ts';
+import type { Claiming } from './claims.ts';
 import { countsOf } from './counts.ts';
 import { effectiveOf } from './effective.ts';
 import { offerOf, standingOf } from './handover.ts';
@@ -28,10 +29,14 @@ export interface VoiceOptions {
   scalingOf?: (resource: SubscriptionResource) => ScalingState | undefined;
 }
 
-export class Voice {
-  readonly #options: VoiceOptions;
+interface Claims {
+  claiming: Claiming;
+}
 
-  constructor(options: VoiceOptions) {
+export class Voice {
+  readonly #options: VoiceOptions & Claims;
+
+  constructor(options: VoiceOptions & Claims) {
     this.#options = options;
   }
 
@@ -59,6 +64,7 @@ export class Voice {
   /** Whatever becomes of its queues, an autoscaler and its user are told what is known. */
   async sayScaling(resource: SubscriptionResource): Promise<void> {
     const { source, scalingOf } = this.#options;
+    if (isUntouched(resource)) return;
     const status = withScaling(resource, scalingOf?.(resource), new Date().toISOString());
     if (status !== undefined) await source.writeSubscriptionStatus(resource, status);
   }
@@ -96,12 +102,28 @@ export class Voice {
   }
 
   /** Writes the status, and tells of it where it says something new. */
-  async say(resource: SubscriptionResource, findings: Findings): Promise<void> {
+  async say(said: SubscriptionResource, findings: Findings): Promise<void> {
+    const resource = await this.#beforeItsStatus(said);
+    if (resource === undefined) return;
     const scaling = this.#options.scalingOf?.(resource);
     const status = statusOf(resource, { ...findings, scaling }, new Date().toISOString());
     const story = storyOf(resource.status, status);
     await this.#options.source.writeSubscriptionStatus(resource, status);
+    this.#options.claiming.forget(keyOfBound(resource));
     if (story !== undefined) this.tell(resource, story);
+  }
+
+  /**
+   * With the finalizer and a status it would have claimed its names: who has not may not have both. Undefined for one that is
+   * being deleted, of which nothing is to be said then.
+   */
+  async #beforeItsStatus(resource: SubscriptionResource): Promise<SubscriptionResource | undefined> {
+    const { source, claiming } = this.#options;
+    if (!isUntouched(resource)) return resource;
+    if (claiming.has(resource)) return resource;
+    if (isDeleting(resource)) return undefined;
+    await source.removeFinalizer(resource);
+    return source.subscriptions.get(keyOfBound(resource));
   }
 
   tell(resource: SubscriptionResource, story: StoryEvent): void {

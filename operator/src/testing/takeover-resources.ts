@@ -10,7 +10,7 @@ export function subscriptionOf(
   more: { status?: SubscriptionStatus; finalizers?: string[]; broker?: string; type?: 'stream' } = {},
 ): SubscriptionResource {
   const [namespace = '', name = ''] = key.split('/');
-  const { status, finalizers = [FINALIZER], broker = 'default', type } = more;
+  const { status = {}, finalizers = [FINALIZER], broker = 'default', type } = more;
   return {
     metadata: { namespace, name, annotations, finalizers },
     spec: {
@@ -18,6 +18,6 @@ export function subscriptionOf(
       brokerRef: { name: broker },
       ...(type === undefined ? {} : { queue: { ...plainSpec.queue, type } }),
     },
-    ...(status === undefined ? {} : { status }),
+    status,
   };
 }

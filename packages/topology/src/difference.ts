@@ -1,7 +1,7 @@
 /**
  * What is found, compared with what is wanted: the steps between them, in an order that loses no message.
  *
- *   exchanges · the dead-letter queue and its binding · wait queues · the queue · new bindings · then what is not wanted any more
+ *   exchanges · the queue · the dead-letter queue and its binding · wait queues · new bindings · then what is not wanted any more
  *
  * Only bindings from `events` to the queue and from `failed_events` to its dead-letter queue are the operator's; others are
  * left alone. What cannot be changed in place is not touched at all.
@@ -173,9 +173,14 @@ function missingExchanges({ exchanges }: WantedTopology, found: Inventory): Obje
     .map((exchange) => ({ step: 'declareExchange', exchange }));
 }
 
-/** Each missing queue, and for the dead-letter queue its bindings too, before the queue whose messages it takes. */
+/**
+ * Each missing queue, and for the dead-letter queue its bindings too. The queue itself goes first: nothing comes into it before
+ * it is bound, and its dead-letter key tells whose the others are, should it end there.
+ */
 function missingQueues({ queues, bindings, names }: WantedTopology, found: Inventory): ObjectStep[] {
-  return queues.flatMap((queue): ObjectStep[] => [
+  const isItself = ({ name }: Queue) => name === names.queue;
+  const inOrder = [...queues.filter(isItself), ...queues.filter((queue) => !isItself(queue))];
+  return inOrder.flatMap((queue): ObjectStep[] => [
     ...(found.queues.has(queue.name) ? [] : [{ step: 'declareQueue', queue } as const]),
     ...(queue.name === names.deadLetterQueue
       ? missingBindings(bindings, { name: queue.name, kind: 'queue' }, found)

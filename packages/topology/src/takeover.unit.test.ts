@@ -162,9 +162,9 @@ describe('a takeover', () => {
   test('takes these steps first, in this order', () => {
     const { steps = [] } = next(made(), wantNew()) ?? {};
     expect(steps.map((step) => (step.step === 'move' ? 'move' : describeStep(step)))).toEqual([
+      'declare queue crm.points',
       'declare queue crm.points.dead',
       'bind crm.points.dead to failed_events by crm.points',
-      'declare queue crm.points',
       `declare exchange ${temporary.aside}`,
       `declare queue ${temporary.arriving}`,
       `bind ${temporary.arriving} to ${temporary.aside} by `,
