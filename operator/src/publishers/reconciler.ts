@@ -16,7 +16,7 @@ import { ConsumerUserError } from '../errors.ts';
 import { PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { hasOwnNames, hasFinalizer, isDeleting, keyOfBound } from '../subscriptions/claims.ts';
+import { hasFinalizer, hasOwnNames, isDeleting, keyOfBound } from '../subscriptions/claims.ts';
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { refusalOf, tellOf } from '../telling.ts';
 import { bindingNameOf, handOut } from '../users/handout.ts';

@@ -44,6 +44,8 @@ test('a subscription becomes a queue, its bindings, its policies and its dead-le
     'delayed-retry-type': 'all',
     'delivery-limit': '25',
   });
+  // The status is there a moment before it is told of.
+  await eventually(() => operator.told.length >= 3);
   expect(operator.told.map(({ name, reason }) => `${name} ${reason}`)).toEqual([
     'default Ready',
     'loyalty Applied',

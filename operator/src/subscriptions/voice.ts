@@ -119,11 +119,13 @@ export class Voice {
    */
   async #beforeItsStatus(resource: SubscriptionResource): Promise<SubscriptionResource | undefined> {
     const { source, claiming } = this.#options;
-    if (!isUntouched(resource)) return resource;
-    if (claiming.has(resource)) return resource;
-    if (isDeleting(resource)) return undefined;
-    await source.removeFinalizer(resource);
-    return source.subscriptions.get(keyOfBound(resource));
+    const key = keyOfBound(resource);
+    // What was said earlier in the same reconcile is not in the resource that it began with.
+    const now = source.subscriptions.get(key) ?? resource;
+    if (!isUntouched(now) || claiming.has(now)) return resource;
+    if (isDeleting(now)) return undefined;
+    await source.removeFinalizer(now);
+    return source.subscriptions.get(key);
   }
 
   tell(resource: SubscriptionResource, story: StoryEvent): void {
