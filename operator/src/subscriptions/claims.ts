@@ -7,7 +7,7 @@
  * (it is in one of Warren's policies) is claimed again by a subscription of the same name: it was retained, its resource was
  * lost, or the operator ended before it had said anything.
  */
-import type { Inventory, Subscription, WantedTopology } from '@warren/topology';
+import type { Subscription } from '@warren/topology';
 import { ADOPT_ANNOTATION, FINALIZER } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
 
@@ -30,11 +30,6 @@ export function isUntouched(resource: Pick<SubscriptionResource, 'metadata' | 's
 /** Whether the first object that is made tells by its dead-letter key whose it is, so that nothing has to be written before. */
 export function tellsItsOwner({ spec }: Pick<SubscriptionResource, 'spec'>): boolean {
   return spec.queue.type === 'quorum' && spec.delivery.ordering !== 'PerKey';
-}
-
-/** Whether any of its queues is there. */
-export function isBegun({ queues, names }: WantedTopology, found: Inventory): boolean {
-  return [names.queue, ...queues.map(({ name }) => name)].some((name) => found.queues.has(name));
 }
 
 /**

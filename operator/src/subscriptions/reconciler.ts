@@ -11,7 +11,14 @@
  *   the outage. When it is back, everybody comes again, and one reading serves them all.
  * - What differs although this very spec was in force already is drift: it is told, and repaired unless driftPolicy is Report.
  */
-import { bindingEntries, describeStep, difference, foreignQueues, PLUGIN_MISSING } from '@warren/topology';
+import {
+  bindingEntries,
+  describeStep,
+  difference,
+  foreignQueues,
+  PLUGIN_MISSING,
+  queuesThere,
+} from '@warren/topology';
 import { retryModeOf, wantedTopology } from '@warren/topology';
 import type { Difference, WantedTopology } from '@warren/topology';
 import type { ReconcileContext, Result } from '@warren/controller';
@@ -31,7 +38,6 @@ import {
   describeName,
   describeTaken,
   hasOwnNames,
-  isBegun,
   isClaimed,
   isDeleting,
   keyOfBound,
@@ -291,7 +297,7 @@ export class SubscriptionReconciler {
     const { source } = this.#options;
     const resource = await source.addFinalizer(unclaimed);
     this.#claiming.add(resource);
-    const isPlain = tellsItsOwner(resource) && !isBegun(about.wanted, found);
+    const isPlain = tellsItsOwner(resource) && queuesThere(about.wanted, found).length === 0;
     if (isClaimed(resource) || (isPlain && this.#standingOf(resource).standing === 'own')) return resource;
     await this.#voice.conclude(resource, { verdict: 'claimed' }, about);
     return source.subscriptions.get(keyOfBound(resource)) ?? resource;

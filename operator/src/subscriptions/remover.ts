@@ -10,7 +10,15 @@
  * With messages left, a broker that does not answer, or one that refuses, it waits and says so. It waits for ever for messages,
  * `abandonAfterMs` for a broker, and for neither once the whole namespace is going.
  */
-import { COUNT_LAG_MS, exchangesOf, foreignQueues, namesOf, removal, wantedTopology } from '@warren/topology';
+import {
+  COUNT_LAG_MS,
+  exchangesOf,
+  foreignQueues,
+  namesOf,
+  queuesThere,
+  removal,
+  wantedTopology,
+} from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
@@ -22,7 +30,7 @@ import type { ResourceSource, StoryEvent } from '../source.ts';
 import { refusalOf } from '../telling.ts';
 import { consumerOf } from '../users/handout.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
-import { hasFinalizer, isBegun, isClaimed, keyOfBound, namespaceOf, subscriptionOf } from './claims.ts';
+import { hasFinalizer, isClaimed, keyOfBound, namespaceOf, subscriptionOf } from './claims.ts';
 import type { Claiming } from './claims.ts';
 import { countsOf } from './counts.ts';
 import { describeLeftovers } from './leftovers.ts';
@@ -117,7 +125,7 @@ export class Remover {
     const { connection } = broker;
     const wanted = wantedTopology(subscriptionOf(resource), connection.capabilities);
     const { found } = await connection.inventory({ maxAgeMs: 0, signal });
-    return isBegun(wanted, found) && foreignQueues(wanted, found).length === 0;
+    return queuesThere(wanted, found).length > 0 && foreignQueues(wanted, found).length === 0;
   }
 
   /** The broker answers, and does not let it be done. Undefined where the error is of another kind. */

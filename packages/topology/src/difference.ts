@@ -79,17 +79,22 @@ export function changesBetween(
  * The wanted queues that are there already and that Warren did not make: whether they may be taken over is for the caller to
  * say. What Warren makes is in a policy of Warren's, and stays in it when its subscription goes and it is retained.
  */
-export function foreignQueues({ queues, names }: WantedTopology, found: Inventory): string[] {
-  const there = [
+export function foreignQueues(wanted: WantedTopology, found: Inventory): string[] {
+  const there = queuesThere(wanted, found);
+  const { byQueue, byFamily } = found.policyIndex;
+  const isOurs = (name: string) =>
+    byQueue.has(name) || (byFamily.has(familyOf(name) ?? '') && isMadeByWarren(name, found.queues));
+  return there.some(isOurs) ? [] : there;
+}
+
+/** Those under its names that are there, whoever made them: also partitions that are not wanted any more. */
+export function queuesThere({ queues, names }: WantedTopology, found: Inventory): string[] {
+  return [
     ...new Set([
       ...queues.map(({ name }) => name).filter((name) => found.queues.has(name)),
       ...foundDeliveries(names, found).map(({ name }) => name),
     ]),
   ];
-  const { byQueue, byFamily } = found.policyIndex;
-  const isOurs = (name: string) =>
-    byQueue.has(name) || (byFamily.has(familyOf(name) ?? '') && isMadeByWarren(name, found.queues));
-  return there.some(isOurs) ? [] : there;
 }
 
 /** Why a found exchange cannot be the one that is wanted: sentences. */
