@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { KubernetesObject, ResourceType } from '@warren/controller';
+import { ServerError, type KubernetesObject, type ResourceType } from '@warren/controller';
 import { parseAllDocuments } from 'yaml';
 import type { SubscriptionResource } from '../resources.ts';
 import { hasFinalizer } from '../subscriptions/claims.ts';
@@ -39,7 +39,16 @@ export async function finalizersAtCreation(
     metadata: { name: 'probe', namespace },
     spec: { brokerRef: { name: namespace }, events: ['OrderPlaced'] },
   } as unknown as SubscriptionResource;
-  while (!hasFinalizer(await subscriptions.create(probe, { dryRun: true })))
+  const inForce = async () => {
+    try {
+      return hasFinalizer(await subscriptions.create(probe, { dryRun: true }));
+    } catch (error) {
+      // An API server that got the kind some seconds ago refuses to create what a policy is for (ADR 0030).
+      if (error instanceof ServerError) return false;
+      throw error;
+    }
+  };
+  while (!(await inForce()))
     await new Promise((resolve) => setTimeout(resolve, 50));
   return {
     [Symbol.asyncDispose]: async () => {
