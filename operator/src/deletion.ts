@@ -10,6 +10,9 @@ export interface Patience {
   leftMs: number;
 }
 
+/** After so many failures in a row, the last of them seconds apart, a broker that answers counts as one that does not. */
+export const FAILURES_BORNE = 10;
+
 export const ENDLESS: Patience = { isOver: false, leftMs: Infinity };
 
 export function patienceOf({ metadata }: Pick<BoundResource, 'metadata'>, abandonAfterMs: number): Patience {

@@ -1,5 +1,6 @@
 /** What is said of something that gets a binding, to people: events of it, the log, and the reason of a refusal. */
 import type { Log } from '@warren/controller';
+import { concernsBroker } from './brokers/broker-status.ts';
 import { BindingTakenError, ConsumerUserError } from './errors.ts';
 import type { BoundResource } from './resources.ts';
 import type { ResourceSource, StoryEvent } from './source.ts';
@@ -25,5 +26,6 @@ export function refusalOf(error: unknown): { reason: string; message: string } |
   if (typeof code !== 'string' || code.startsWith('WARREN_K8S')) return undefined;
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof BindingTakenError) return { reason: 'BindingTaken', message };
-  return { reason: error instanceof ConsumerUserError ? 'NotAdministrator' : 'BrokerRefused', message };
+  if (error instanceof ConsumerUserError) return { reason: 'NotAdministrator', message };
+  return { reason: concernsBroker(error) ? 'BrokerUnavailable' : 'BrokerRefused', message };
 }

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
 import type { TestBroker } from '@warren/environment/testing';
-import { connectBroker, createManagementClient, createPublisher } from '@warren/rabbitmq';
+import { connectBroker, createManagementClient, createPublisher, ManagementError } from '@warren/rabbitmq';
+import type { ManagementCode } from '@warren/rabbitmq';
 import { stringify } from 'yaml';
 import { conditionOf } from '../conditions.ts';
 import { brokerType, publisherType } from '../kubernetes/kubernetes-source.ts';
@@ -13,7 +14,7 @@ import { folderWorld, readKeysOf, startFolderOperator } from '../testing/folder-
 import type { FolderWorld, RunningOperator } from '../testing/folder-operator.ts';
 import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-world.ts';
 import { ownUser } from '../testing/own-user.ts';
-import { recordCallsUntilDeath } from '../testing/recording-client.ts';
+import { recordCalls, recordCallsUntilDeath } from '../testing/recording-client.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
 import { readUserName } from '../users/user.ts';
 
@@ -340,6 +341,35 @@ test('its deletion waits for the right to remove its user, says so, and goes on 
   await own.tag('administrator');
   await eventually(() => operator.source.publishers.get('shop/user') === undefined);
   expect(await usersOf(broker)).toEqual([]);
+});
+
+test('a deletion that the broker refuses, or fails at again and again, says so for a while and gives up', async () => {
+  await using broker = await testBroker();
+  const calls = recordCalls();
+  await using world = await folderWorld(broker);
+  await world.broker(PER_SUBSCRIPTION);
+  for (const name of ['user', 'order']) await publisher(world, name);
+  await using operator = await startFolderOperator(world, { calls, abandonAfterMs: 3_000 });
+  for (const name of ['user', 'order']) await ready(operator, name);
+  const failWith = (code: ManagementCode) => {
+    calls.before = (call) => {
+      if (call === 'deleteUser') throw new ManagementError(code, 'DELETE /api/users', 'not today');
+    };
+  };
+  const gaveUp = async (name: string) => {
+    await eventually(() => operator.source.publishers.get(`shop/${name}`) === undefined);
+    const said = { type: 'Warning', reason: 'Abandoned', message: expect.stringContaining('not today') };
+    expect(operator.told.at(-1)).toMatchObject({ name, ...said });
+  };
+  failWith('WARREN_BROKER_REFUSED');
+  await remove(world, 'user');
+  await eventually(() => readyOf(operator, 'user')?.reason === 'BrokerRefused');
+  expect(readyOf(operator, 'user')?.message).toContain('not today');
+  await gaveUp('user');
+
+  failWith('WARREN_BROKER_FAILED');
+  await remove(world, 'order');
+  await gaveUp('order');
 });
 
 test('in a cluster: the Secret, its owner, a Secret that is somebody else’s, and the end', async () => {

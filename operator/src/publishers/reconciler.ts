@@ -12,6 +12,7 @@ import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { tlsEntriesOf } from '../brokers/secret.ts';
+import { FAILURES_BORNE } from '../deletion.ts';
 import { ConsumerUserError } from '../errors.ts';
 import { PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { PublisherResource } from '../resources.ts';
@@ -42,7 +43,7 @@ export interface PublisherReconcilerOptions {
 
 const DOTS = 'a name has no dots: make it anew with a hyphen instead';
 
-type Context = Pick<ReconcileContext, 'signal'>;
+type Context = Pick<ReconcileContext, 'signal' | 'failures'>;
 
 export class PublisherReconciler {
   readonly #options: PublisherReconcilerOptions;
@@ -72,9 +73,13 @@ export class PublisherReconciler {
     } catch (error) {
       context.signal.throwIfAborted();
       const now = source.publishers.get(key);
-      const isDown = concernsBroker(error) && !(await registry.verify(broker));
+      const concerns = concernsBroker(error);
+      const isDown = concerns && !(await registry.verify(broker));
       if (now !== undefined && isDeleting(now)) {
         if (isDown) return await this.#remover.remove(now, context);
+        const isRefused = !concerns || context.failures >= FAILURES_BORNE;
+        const held = isRefused ? await this.#remover.refused(now, error) : undefined;
+        if (held !== undefined) return held;
         throw error;
       }
       if (isDown) {
@@ -183,10 +188,9 @@ export class PublisherReconciler {
   async #fail(resource: PublisherResource | undefined, error: unknown): Promise<void> {
     const refusal = refusalOf(error);
     if (resource === undefined || refusal === undefined) return;
-    if (!concernsBroker(error)) await this.#conclude(resource, { ready: 'False', ...refusal });
     // Up, and failing now and then: what was in order is not called anything else.
-    else if (!isSettled(resource))
-      await this.#conclude(resource, { ready: 'False', ...refusal, reason: 'BrokerUnavailable' });
+    if (concernsBroker(error) && isSettled(resource)) return;
+    await this.#conclude(resource, { ready: 'False', ...refusal });
   }
 
   #now(resource: PublisherResource): PublisherResource {

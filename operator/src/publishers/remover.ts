@@ -9,6 +9,7 @@ import type { BrokerRegistry } from '../brokers/registry.ts';
 import { finishDeletion, patienceOf } from '../deletion.ts';
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
+import { refusalOf } from '../telling.ts';
 import { hasFinalizer, namespaceOf } from '../subscriptions/claims.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
 import { publisherOf } from './rights.ts';
@@ -42,6 +43,12 @@ export class PublisherRemover {
       if (!concernsBroker(error)) throw error;
     }
     return this.#hold(resource, 'BrokerUnavailable', describeUnavailable(resource, state.message));
+  }
+
+  /** The broker answers, and does not let it be done, or fails at it again and again. Undefined where it is not the broker. */
+  async refused(resource: PublisherResource, error: unknown): Promise<Result | undefined> {
+    const refusal = refusalOf(error);
+    return refusal === undefined ? undefined : this.#hold(resource, refusal.reason, refusal.message);
   }
 
   async #removeFrom(

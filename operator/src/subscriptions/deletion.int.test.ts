@@ -276,6 +276,24 @@ test.concurrent('a deletion that the broker refuses goes on when it may, and els
   expect(operator.told.at(-1)).toMatchObject({ type: 'Normal', reason: 'Deleted' });
 });
 
+test.concurrent('a deletion at which a broker fails again and again, and answers, gives up too', async () => {
+  const calls = recordCalls();
+  const loyalty = { events, deletionPolicy: 'Delete' };
+  await using shop = await shopWorld(await testBroker(), { loyalty }, { calls, abandonAfterMs: 1_000 });
+  const { operator, world } = shop;
+  calls.before = (call) => {
+    if (call === 'deleteQueue')
+      throw new ManagementError('WARREN_BROKER_FAILED', 'delete queue', 'no quorum');
+  };
+  await world.unsubscribe('loyalty');
+  await eventually(() => operator.resource('loyalty') === undefined);
+  expect(operator.told.at(-1)).toMatchObject({
+    type: 'Warning',
+    reason: 'Abandoned',
+    message: expect.stringMatching(/may be left on the broker: .*no quorum/),
+  });
+});
+
 test.concurrent(
   'an EventBroker that is deleted together with its subscriptions is used until their queues are gone',
   async () => {

@@ -11,22 +11,15 @@
  *   the outage. When it is back, everybody comes again, and one reading serves them all.
  * - What differs although this very spec was in force already is drift: it is told, and repaired unless driftPolicy is Report.
  */
-import {
-  bindingEntries,
-  describeStep,
-  difference,
-  foreignQueues,
-  PLUGIN_MISSING,
-  queuesThere,
-} from '@warren/topology';
+import { difference, foreignQueues, PLUGIN_MISSING, queuesThere } from '@warren/topology';
 import { retryModeOf, wantedTopology } from '@warren/topology';
-import type { Difference, WantedTopology } from '@warren/topology';
+import type { WantedTopology } from '@warren/topology';
 import type { ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker } from '../brokers/broker-status.ts';
 import type { Reading } from '../brokers/mirror.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
-import { tlsEntriesOf } from '../brokers/secret.ts';
+import { FAILURES_BORNE } from '../deletion.ts';
 import { ConsumerUserError } from '../errors.ts';
 import { Migrator } from '../migration/migrator.ts';
 import { beginningOf, endOf, progressOf } from '../migration/progress.ts';
@@ -46,6 +39,7 @@ import {
   subscriptionOf,
   tellsItsOwner,
 } from './claims.ts';
+import { applyDifference, bindConsumer } from './effects.ts';
 import { standAside, wasLetGo } from './hands-off.ts';
 import { standingOf } from './handover.ts';
 import type { Standing } from './handover.ts';
@@ -54,7 +48,7 @@ import { listed, wasInSync } from './status.ts';
 import type { Verdict } from './status.ts';
 import { CONSENT_AGAIN_MS, TakeoverReconciler } from './takeover-reconciler.ts';
 import { Tidying } from './tidying.ts';
-import { bindingNameOf, consumerOf, handOut } from '../users/handout.ts';
+import { consumerOf } from '../users/handout.ts';
 import { revocationStory, revokeUsers } from '../users/revocation.ts';
 import type { Revocation } from '../users/revocation.ts';
 import { Turns } from './turns.ts';
@@ -101,8 +95,8 @@ export class SubscriptionReconciler {
       source: options.source,
       migrator: this.#migrator,
       turns: this.#turns,
-      bind: (resource, connection, context) => this.#bind(resource, connection, context),
-      pause: (resource, connection, context) => this.#bind(resource, connection, context, true),
+      bind: (resource, connection, { signal }) => this.#bind(resource, connection, signal),
+      pause: (resource, connection, { signal }) => this.#bind(resource, connection, signal, true),
       conclude: (resource, verdict, about) => this.#voice.conclude(resource, verdict, about),
       tell: (resource, story) => this.#voice.tell(resource, story),
     });
@@ -132,11 +126,13 @@ export class SubscriptionReconciler {
     } catch (error) {
       context.signal.throwIfAborted();
       const concerns = concernsBroker(error);
-      if (!concerns && isDeleting(resource)) {
+      const isDown = concerns && !(await registry.verify(broker));
+      const isRefused = !concerns || context.failures >= FAILURES_BORNE;
+      if (!isDown && isRefused && isDeleting(resource)) {
         const held = await this.#remover.refused(resource, error);
         if (held !== undefined) return held;
       }
-      if (concerns && !(await registry.verify(broker))) {
+      if (isDown) {
         // The broker is down: everybody is asked again when it is back, so nobody need try on their own.
         const now = source.subscriptions.get(key);
         if (now !== undefined && isDeleting(now)) return await this.#remover.remove(now, context);
@@ -276,10 +272,10 @@ export class SubscriptionReconciler {
         if (known === undefined) return {};
         resource = known;
       }
-      const done = await this.#apply(result, connection, { ...context, drifted });
+      const done = await applyDifference(result, connection, { ...context, drifted });
       if (!drifted) this.#voice.tellOfSteps(resource, done);
     }
-    const binding = await this.#bind(resource, connection, context);
+    const binding = await this.#bind(resource, connection, context.signal);
     await this.#voice.conclude(resource, { verdict: 'inSync', overridden }, { ...about, binding });
     if (migrated !== undefined) this.#voice.tell(resource, endOf(migrated));
     return standing.standing === 'offered' ? { requeueAfterMs: CONSENT_AGAIN_MS } : {};
@@ -301,6 +297,16 @@ export class SubscriptionReconciler {
     if (isClaimed(resource) || (isPlain && this.#standingOf(resource).standing === 'own')) return resource;
     await this.#voice.conclude(resource, { verdict: 'claimed' }, about);
     return source.subscriptions.get(keyOfBound(resource)) ?? resource;
+  }
+
+  #bind(
+    resource: SubscriptionResource,
+    connection: BrokerConnection,
+    signal: AbortSignal,
+    isPaused = false,
+  ): Promise<string> {
+    const { source } = this.#options;
+    return bindConsumer(resource, connection, { source, signal, isPaused });
   }
 
   /** Gives back the resource with what was told of it; undefined where it is only to be told. */
@@ -359,7 +365,7 @@ export class SubscriptionReconciler {
     const pass = await this.#migrator.pass(wanted, connection, signal, {
       tell: async (consumers) => {
         if (isDeleting(resource) || consumers === 'unchanged') return;
-        binding = await this.#bind(resource, connection, { signal }, consumers === 'paused');
+        binding = await this.#bind(resource, connection, signal, consumers === 'paused');
       },
     });
     // Upon a new reading nothing is left of it: everything is compared anew.
@@ -397,44 +403,6 @@ export class SubscriptionReconciler {
     if (resource.spec.deletionPolicy !== 'Delete') return await this.#migrate(resource, about, context);
     await this.#migrator.discard(wanted.names, found, connection, context.signal);
     return undefined;
-  }
-
-  /** Gives back what was done, in words. */
-  async #apply(
-    { memberships, steps }: Difference,
-    connection: BrokerConnection,
-    { signal, drifted }: Pick<Context, 'signal'> & { drifted: boolean },
-  ): Promise<string[]> {
-    // Policies first: one that comes after its queues is matched with each of them once more.
-    await connection.settle(memberships, signal);
-    const done = memberships.map(({ queue }) => `set the policy of queue ${queue}`);
-    if (steps.length === 0) return done;
-    const all = async () => {
-      for (const step of steps) {
-        signal.throwIfAborted();
-        if ((await connection.apply(step, signal)) === 'done') done.push(describeStep(step));
-      }
-    };
-    await (drifted ? connection.repairing(all, signal) : connection.together(all, signal));
-    return done;
-  }
-
-  /** Hands the consumer its settings, when the queue that they name is there. */
-  async #bind(
-    resource: SubscriptionResource,
-    connection: BrokerConnection,
-    { signal }: Pick<Context, 'signal'>,
-    isPaused = false,
-  ): Promise<string> {
-    const { source } = this.#options;
-    const name = bindingNameOf(resource);
-    const settings = (uri: string) => ({
-      ...bindingEntries(subscriptionOf(resource), connection.capabilities, uri, tlsEntriesOf(connection.tls)),
-      // To consume nothing: what waits is on its way, and what comes after it must not overtake it.
-      ...(isPaused ? { partitions: '[]' } : {}),
-    });
-    await handOut(consumerOf(resource, connection), settings, { connection, source, signal });
-    return name;
   }
 }
 

@@ -128,7 +128,7 @@ export class Remover {
     return queuesThere(wanted, found).length > 0 && foreignQueues(wanted, found).length === 0;
   }
 
-  /** The broker answers, and does not let it be done. Undefined where the error is of another kind. */
+  /** The broker answers, and does not let it be done, or fails at it again and again. Undefined where the error is of another kind. */
   async refused(resource: SubscriptionResource, error: unknown): Promise<Result | undefined> {
     const refusal = refusalOf(error);
     if (refusal === undefined) return undefined;
