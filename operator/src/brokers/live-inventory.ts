@@ -1,6 +1,13 @@
 /** An inventory that follows our own writes: each says how things are after it, and saying it twice changes nothing. */
 import { isDeepStrictEqual } from 'node:util';
-import { canonical, inventoryOf, policyIndexOf, queueOfPartition, queueOfWaitQueue } from '@warren/topology';
+import {
+  canonical,
+  inventoryOf,
+  policyIndexOf,
+  queueOfPartition,
+  queueOfWaitQueue,
+  waitsFor,
+} from '@warren/topology';
 import type {
   Binding,
   Found,
@@ -74,13 +81,13 @@ export class LiveInventory implements Inventory {
         // How many messages it holds nobody has counted.
         const queue = { ...step.queue, type: typeof type === 'string' ? type : 'classic' };
         this.queues.set(queue.name, queue);
-        this.#changeFamilies(queue.name, (others) => [...others, queue]);
+        this.#changeFamilies(queue.name, queue);
         break;
       }
       case 'deleteQueue':
         this.queues.delete(step.queue);
         this.bindings.delete(step.queue);
-        this.#changeFamilies(step.queue, (others) => others);
+        this.#changeFamilies(step.queue);
         break;
       case 'bind':
       case 'unbind': {
@@ -100,17 +107,18 @@ export class LiveInventory implements Inventory {
   }
 
   /** Wait queues and partitions are looked up by the queue they belong to. */
-  #changeFamilies(name: string, change: (others: readonly FoundQueue[]) => readonly FoundQueue[]): void {
+  #changeFamilies(name: string, now?: FoundQueue): void {
+    const isWaiting = now !== undefined && waitsFor(now) !== undefined;
     const families = [
-      [queueOfWaitQueue(name), this.waitQueues],
-      [queueOfPartition(name), this.partitions],
+      [queueOfWaitQueue(name), this.waitQueues, isWaiting ? [now] : []],
+      [queueOfPartition(name), this.partitions, now === undefined ? [] : [now]],
     ] as const;
-    for (const [queue, family] of families) {
+    for (const [queue, family, added] of families) {
       if (queue === undefined) continue;
       const others = (family.get(queue) ?? []).filter((one) => one.name !== name);
       family.set(
         queue,
-        [...change(others)].sort((a, b) => (a.name < b.name ? -1 : 1)),
+        [...others, ...added].sort((a, b) => (a.name < b.name ? -1 : 1)),
       );
     }
   }

@@ -3,11 +3,11 @@ import type { Found, Step } from '@warren/topology';
 import { Mirror } from './mirror.ts';
 
 const nothing: Found = { exchanges: [], queues: [], bindings: [], policies: [] };
-const queue = (name: string) => ({
+const queue = (name: string, args: Record<string, unknown> = {}) => ({
   name,
   durable: true,
   autoDelete: false,
-  arguments: { 'x-queue-type': 'quorum' },
+  arguments: { 'x-queue-type': 'quorum', ...args },
 });
 const binding = (routingKey: string) =>
   ({ source: 'events', destination: 'shop.a', destinationType: 'queue', routingKey, arguments: {} }) as const;
@@ -18,7 +18,10 @@ const policy = {
   priority: 10,
   definition: {},
 };
-const declared = (name: string): Step => ({ step: 'declareQueue', queue: queue(name) });
+const declared = (name: string, args?: Record<string, unknown>): Step => ({
+  step: 'declareQueue',
+  queue: queue(name, args),
+});
 
 /** A reading that ends when it is told to. */
 function pending() {
@@ -34,7 +37,9 @@ test('a write is seen at once, and its messages are not known', async () => {
   mirror.wrote({ step: 'bind', binding: binding('order.placed') });
   mirror.wrote({ step: 'bind', binding: binding('order.placed') });
   mirror.wrote({ step: 'putPolicy', policy });
-  mirror.wrote(declared('shop.a.wait.100'));
+  mirror.wrote(
+    declared('shop.a.wait.100', { 'x-dead-letter-exchange': '', 'x-dead-letter-routing-key': 'shop.a' }),
+  );
   const found = mirror.reading?.found;
   expect(found?.queues.get('shop.a')).toEqual({ ...queue('shop.a'), type: 'quorum' });
   expect(found?.bindings.get('shop.a')).toEqual([binding('order.placed')]);

@@ -178,6 +178,32 @@ test.concurrent(
   90_000,
 );
 
+test.concurrent.each(['Delete', 'DeleteWhenEmpty'])(
+  "%s leaves somebody else's queues under its names, with what they hold and how they are bound",
+  async (deletionPolicy) => {
+    await using shop = await shopWorld(await testBroker(), { loyalty: { events, deletionPolicy } });
+    const { operator, world, host } = shop;
+    const theirs = ['shop.loyalty.offset', 'shop.loyalty.retry', 'shop.loyalty.wait.5000'];
+    for (const queue of theirs) {
+      await host.declareByHand(queue);
+      await host.api.bind({
+        source: 'amq.topic',
+        destination: queue,
+        destinationType: 'queue',
+        routingKey: queue,
+        arguments: {},
+      });
+      await host.publisher.publish({ exchange: '', routingKey: queue, content: Buffer.from('theirs') });
+    }
+    await world.unsubscribe('loyalty');
+    await eventually(() => operator.resource('loyalty') === undefined);
+    const { queues, bindings } = await host.api.inventory();
+    expect(queues.map(({ name }) => name).sort()).toEqual(theirs);
+    expect(bindings.filter(({ source }) => source === 'amq.topic')).toHaveLength(3);
+    for (const queue of theirs) await eventually(async () => (await host.api.queue(queue))?.messages === 1);
+  },
+);
+
 test.concurrent('a file that comes back cancels the deletion', async () => {
   await using shop = await shopWorld(await testBroker(), { loyalty: { events } });
   const { operator, world, host } = shop;

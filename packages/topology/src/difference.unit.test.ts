@@ -7,7 +7,7 @@ import { inventoryOf } from './inventory.ts';
 import type { Binding, FoundQueue, WantedTopology } from './objects.ts';
 import { policyPlan } from './policy-plan.ts';
 import { readPolicyName } from './policies.ts';
-import { streamQueuesOf } from './queue-types.ts';
+import { deadLettersTo, quorumQueue, streamQueuesOf } from './queue-types.ts';
 import { describeDifference, describeStep, labelsOf } from './steps.ts';
 import type { Step } from './steps.ts';
 import { broker as anyBroker, capabilities, plainSpec, subscription } from './testing/arbitraries.ts';
@@ -187,19 +187,9 @@ test.each(['shop.loyalty', 'shop.loyalty.dead'])(
 );
 
 describe('wait queues of other delays', () => {
-  const waiting = (messages: number | undefined): ModelBroker => ({
+  const waiting = (messages: number | undefined, args = deadLettersTo('', 'shop.loyalty')): ModelBroker => ({
     ...made,
-    queues: [
-      ...made.queues,
-      {
-        name: 'shop.loyalty.wait.500',
-        type: 'quorum',
-        durable: true,
-        autoDelete: false,
-        arguments: {},
-        messages,
-      },
-    ],
+    queues: [...made.queues, { ...quorumQueue('shop.loyalty.wait.500', args), type: 'quorum', messages }],
   });
 
   test('are deleted when they are empty, after another look', () => {
@@ -216,6 +206,13 @@ describe('wait queues of other delays', () => {
       ],
     });
   });
+
+  test.each([{}, deadLettersTo('', 'their.queue'), deadLettersTo('their.exchange', 'shop.loyalty')])(
+    'are left where they are not for its messages: %j',
+    (args) => {
+      expect(compare(waiting(0, args))).toEqual(nothing);
+    },
+  );
 });
 
 describe('whatever is wanted, and whatever is found', () => {

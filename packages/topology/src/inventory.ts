@@ -1,5 +1,5 @@
 /** One bulk read of a virtual host, indexed, so that a thousand subscriptions cost a thousand look-ups. */
-import { queueOfWaitQueue } from './names.ts';
+import { waitsFor } from './marks.ts';
 import { queueOfPartition } from './partitions.ts';
 import type { Binding, Found, FoundExchange, FoundQueue, Policy } from './objects.ts';
 import { policyIndexOf } from './policies.ts';
@@ -30,7 +30,7 @@ export function inventoryOf(read: Found): Inventory {
   const waitQueues = new Map<string, FoundQueue[]>();
   const partitions = new Map<string, FoundQueue[]>();
   for (const queue of queues) {
-    const of = queueOfWaitQueue(queue.name);
+    const of = waitsFor(queue);
     if (of !== undefined) append(waitQueues, of, queue);
     const whole = queueOfPartition(queue.name);
     if (whole !== undefined) append(partitions, whole, queue);

@@ -8,11 +8,12 @@
  */
 import type { Inventory } from './inventory.ts';
 import { hasKeys } from './layout.ts';
+import { besideStream } from './marks.ts';
 import { keysOf } from './partitions.ts';
 import { EVENTS_EXCHANGE, namesOf } from './names.ts';
 import type { Membership } from './objects.ts';
-import type { DeletionPolicy } from './spec.ts';
 import { streamQueuesOf } from './queue-types.ts';
+import type { DeletionPolicy } from './spec.ts';
 import type { ObjectStep } from './steps.ts';
 
 /** The broker counts the messages of a quorum queue every 5 s: counts are of after an unbinding when they are so much younger. */
@@ -53,11 +54,11 @@ export function removal(input: RemovalInput): Removal {
       binding: { source, destination, destinationType, routingKey, arguments: args },
     }));
   // The queue before its wait queues and its dead letters: what still dead-letters has somewhere to go until it is gone.
-  const { offsets, retries } = streamQueuesOf(queue);
   const waits = (found.waitQueues.get(queue) ?? []).map((wait) => wait.name);
   const partitions = (found.partitions.get(queue) ?? []).map((partition) => partition.name);
-  const queues = [queue, ...partitions, ...waits, retries, offsets, deadLetterQueue];
+  const queues = [queue, ...partitions, ...waits, ...besideStream(queue, found), deadLetterQueue];
   const there = queues.flatMap((each) => found.queues.get(each) ?? []);
+  const { offsets, retries } = streamQueuesOf(queue);
   const memberships = [queue, ...partitions, retries, offsets, deadLetterQueue].map((each) => ({
     queue: each,
     settings: undefined,

@@ -3,9 +3,10 @@ import fc from 'fast-check';
 import { difference } from './difference.ts';
 import { inventoryOf } from './inventory.ts';
 import { policyPlan } from './policy-plan.ts';
+import { quorumQueue, streamQueuesOf } from './queue-types.ts';
 import { describeHolding, removal } from './removal.ts';
 import type { Removal } from './removal.ts';
-import type { DeletionPolicy } from './spec.ts';
+import type { DeletionPolicy, Subscription } from './spec.ts';
 import { describeStep } from './steps.ts';
 import { broker as anyBroker, plainSpec, subscription } from './testing/arbitraries.ts';
 import { applyAll, emptyBroker } from './testing/model-broker.ts';
@@ -20,13 +21,19 @@ const loyalty = {
   spec: { ...plainSpec, delivery: { ...plainSpec.delivery, retry } },
 };
 
-const made = (() => {
-  const { memberships, steps } = difference(wantedTopology(loyalty, older), inventoryOf(emptyBroker));
-  return applyAll(emptyBroker, [...policyPlan(memberships, []), ...steps]);
-})();
+const stream = { ...loyalty, spec: { ...loyalty.spec, queue: { type: 'stream' as const } } };
 
-const decide = (broker: ModelBroker, deletionPolicy: DeletionPolicy, settled = true, of = loyalty): Removal =>
-  removal({ ...of, deletionPolicy, found: inventoryOf(broker), settled });
+const [made, madeStream] = ([loyalty, stream] as const).map((one) => {
+  const { memberships, steps } = difference(wantedTopology(one, older), inventoryOf(emptyBroker));
+  return applyAll(emptyBroker, [...policyPlan(memberships, []), ...steps]);
+}) as [ModelBroker, ModelBroker];
+
+const decide = (
+  broker: ModelBroker,
+  deletionPolicy: DeletionPolicy,
+  settled = true,
+  of: Subscription = loyalty,
+): Removal => removal({ ...of, deletionPolicy, found: inventoryOf(broker), settled });
 const carryOut = (broker: ModelBroker, { steps, memberships }: Removal): ModelBroker => {
   const then = applyAll(broker, steps);
   return applyAll(then, policyPlan(memberships, then.policies));
@@ -98,12 +105,40 @@ describe('DeleteWhenEmpty', () => {
   );
 });
 
-test('a deletion that died anywhere is completed by the next one', () => {
-  fc.assert(
-    fc.property(fc.constantFrom<DeletionPolicy>('Delete', 'DeleteWhenEmpty'), fc.nat(), (policy, crash) => {
-      const all: ModelBroker[] = [made];
-      for (let broker = made; ;) {
+test('a stream goes with what was made beside it', () => {
+  const left = carryOut(madeStream, decide(madeStream, 'Delete', true, stream));
+  expect(left).toEqual({ ...emptyBroker, exchanges: madeStream.exchanges });
+});
+
+describe('what somebody else has under its names', () => {
+  const { offsets, retries } = streamQueuesOf('shop.loyalty');
+  const theirs = [retries, offsets, 'shop.loyalty.wait.5000', 'shop.loyalty.points'].flatMap((name) => [
+    { ...quorumQueue(name, {}), type: 'quorum', messages: 3 },
+  ]);
+
+  test.each<DeletionPolicy>(['Delete', 'DeleteWhenEmpty'])(
+    'is left by %s, and holds up nothing',
+    (policy) => {
+      let broker: ModelBroker = { ...made, queues: [...made.queues, ...theirs] };
+      for (let done = false; !done;) {
         const decision = decide(broker, policy);
+        expect(decision.holding).toEqual([]);
+        broker = carryOut(broker, decision);
+        done = decision.done;
+      }
+      expect(broker).toEqual({ ...emptyBroker, exchanges: made.exchanges, queues: theirs });
+    },
+  );
+});
+
+test('a deletion that died anywhere is completed by the next one', () => {
+  const worlds = fc.constantFrom<[Subscription, ModelBroker]>([loyalty, made], [stream, madeStream]);
+  const policies = fc.constantFrom<DeletionPolicy>('Delete', 'DeleteWhenEmpty');
+  fc.assert(
+    fc.property(worlds, policies, fc.nat(), ([one, whole], policy, crash) => {
+      const all: ModelBroker[] = [whole];
+      for (let broker = whole; ;) {
+        const decision = decide(broker, policy, true, one);
         for (let done = 1; done <= decision.steps.length; done += 1)
           all.push(applyAll(broker, decision.steps.slice(0, done)));
         broker = carryOut(broker, decision);
@@ -111,28 +146,39 @@ test('a deletion that died anywhere is completed by the next one', () => {
       }
       let broker = all[crash % all.length]!;
       for (;;) {
-        const decision = decide(broker, policy);
+        const decision = decide(broker, policy, true, one);
         broker = carryOut(broker, decision);
         if (decision.done) break;
       }
-      expect(broker).toEqual({ ...emptyBroker, exchanges: made.exchanges });
+      expect(broker).toEqual({ ...emptyBroker, exchanges: whole.exchanges });
     }),
   );
 });
 
 test('whatever is found, a message is deleted only where the policy is Delete, and nothing of others at all', () => {
   const world = subscription.chain((one) => fc.tuple(fc.constant(one), anyBroker(one)));
+  const strangers = fc.subarray(['retry', 'offset', 'wait.1000', 'wait.77', 'arriving', 'waited']);
   fc.assert(
     fc.property(
       world,
+      strangers,
       fc.constantFrom<DeletionPolicy>('Retain', 'Delete', 'DeleteWhenEmpty'),
       fc.boolean(),
-      ([one, found], policy, settled) => {
+      ([one, broker], suffixes, policy, settled) => {
+        const theirs = suffixes.map((suffix) => `${one.namespace}.${one.name}.${suffix}`);
+        const found: ModelBroker = {
+          ...broker,
+          queues: [
+            ...broker.queues.filter(({ name }) => !theirs.includes(name)),
+            ...theirs.map((name) => ({ ...quorumQueue(name, {}), type: 'quorum', messages: 0 })),
+          ],
+        };
         const { steps } = decide(found, policy, settled, one);
         for (const step of steps) {
           expect(['unbind', 'deleteQueue']).toContain(step.step);
           if (step.step === 'unbind') expect(step.binding.source).toBe('events');
           if (step.step !== 'deleteQueue') continue;
+          expect(theirs).not.toContain(step.queue);
           const { messages } = found.queues.find(({ name }) => name === step.queue)!;
           expect(step.queue.startsWith(`${one.namespace}.${one.name}`)).toBe(true);
           if (policy === 'DeleteWhenEmpty') expect(messages).toBe(0);

@@ -7,6 +7,7 @@ import type { MigrationPhase, MigrationStep } from './migration.ts';
 import { DEFAULT_EXCHANGES, namesOf } from './names.ts';
 import type { Binding, Membership, WantedTopology } from './objects.ts';
 import { policyPlan } from './policy-plan.ts';
+import { deadLettersTo, quorumQueue } from './queue-types.ts';
 import { describeStep } from './steps.ts';
 import { drainedTogether, givingBack, isPastReturn, strayBindings } from './takeover-ends.ts';
 import { takeoverOf } from './takeover.ts';
@@ -273,7 +274,7 @@ describe('a takeover', () => {
     flow.in('shop.loyalty.wait.1000').push(1);
     flow.make({
       step: 'declareQueue',
-      queue: { name: 'shop.loyalty.wait.77', durable: true, autoDelete: false, arguments: {} },
+      queue: quorumQueue('shop.loyalty.wait.77', deadLettersTo('', OLD.queue)),
     });
     flow.in('shop.loyalty.wait.77').push(2);
     const wanted = wantNew('None', ladder);
@@ -281,6 +282,17 @@ describe('a takeover', () => {
     expectTakenOver(flow, wanted);
     expect(flow.in('crm.points.wait.1000')).toEqual([1]);
     expect(flow.in(NEW.queue)).toEqual([2]);
+  });
+
+  test('leaves a queue of somebody else that is called like a wait queue', () => {
+    const flow = made();
+    const theirs = 'shop.loyalty.wait.1000';
+    flow.make({ step: 'declareQueue', queue: quorumQueue(theirs, {}) });
+    flow.in(theirs).push(1);
+    finish(flow, wantNew());
+    expect(flow.in(theirs)).toEqual([1]);
+    flow.broker = { ...flow.broker, queues: flow.broker.queues.filter(({ name }) => name !== theirs) };
+    expectTakenOver(flow, wantNew());
   });
 
   test('does not delete the old queue before it was seen empty for so long that every count is a new one', () => {
