@@ -83,31 +83,41 @@ async function upgrade(release: Release, timeout: string): Promise<void> {
   report(name, `revision ${(await revisionsOf(release)).newest} runs`);
 }
 
+/** Whether it is as it was. */
 async function rollBack(
   { name, namespace }: Release,
   before: number | undefined,
   timeout: string,
-): Promise<void> {
+): Promise<boolean> {
+  const patience = ['--namespace', namespace, '--wait', '--timeout', timeout];
   try {
-    if (before === undefined)
-      await call(helm, ['uninstall', name, '--namespace', namespace, '--ignore-not-found']);
-    else
-      await call(helm, [
-        'rollback',
-        name,
-        String(before),
-        '--namespace',
-        namespace,
-        '--wait',
-        '--timeout',
-        timeout,
-      ]);
+    if (before === undefined) await call(helm, ['uninstall', name, ...patience, '--ignore-not-found']);
+    else await call(helm, ['rollback', name, String(before), ...patience]);
     report(
       name,
       before === undefined ? 'removed: there was none before' : `rolled back to revision ${before}`,
     );
+    return true;
   } catch (error) {
     report(name, `rolled back, and not well: ${error instanceof Error ? error.message : String(error)}`);
+    return false;
+  }
+}
+
+/** Last in, first out; what has not been touched is not touched now. */
+async function undo(
+  releases: readonly Release[],
+  before: readonly Revisions[],
+  timeout: string,
+): Promise<void> {
+  let clean = true;
+  for (const [index, release] of [...releases.entries()].reverse()) {
+    const was = before[index];
+    if (was === undefined || (await revisionsOf(release)).newest === was.newest) continue;
+    // A subscription that is deleted waits for an operator, and without one for ever.
+    if (was.good === undefined && !clean)
+      report(release.name, 'stays: what is left waits for it; helm uninstall removes it when that is gone');
+    else clean = (await rollBack(release, was.good, timeout)) && clean;
   }
 }
 
@@ -130,12 +140,7 @@ async function deploy(releases: readonly [Release, Release], timeout: string, or
     report('shop', await accept({ urls: forwards.urls, orders, withinMs: 120_000 }));
   } catch (error) {
     report('deploy', `failed: ${error instanceof Error ? error.message : String(error)}`);
-    // Last in, first out; what has not been touched is not touched now.
-    for (const [index, release] of [...releases.entries()].reverse()) {
-      const was = before[index];
-      if (was !== undefined && (await revisionsOf(release)).newest !== was.newest)
-        await rollBack(release, was.good, timeout);
-    }
+    await undo(releases, before, timeout);
     process.exitCode = 1;
   }
 }

@@ -5,25 +5,32 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
-import { chartTools, charts, execute, type Tools } from './support/helm.ts';
+import { eventually } from '@warren/environment/testing';
+import { chartTools, charts, execute, type Outcome, type Tools } from './support/helm.ts';
 
 const unique = `test-deploy-${process.pid}`;
 const namespaces = { warren: `${unique}-system`, shop: `${unique}-shop` };
+/** An operator that comes up with no node, for having no pod. */
+const without = { brokers: [], replicas: 0 };
+/** Enough for that one, on a busy machine. */
+const patience = ['--timeout', '10s'];
 const folder = mkdtempSync(join(tmpdir(), 'warren-deploy-'));
 let tools: Tools;
 
 beforeAll(async () => {
   tools = await chartTools();
+  await tools.kubectl(['apply', '--server-side', '--force-conflicts', '--filename=charts/warren/crds']);
   // Another test's EventBroker may be called default: it is the cluster's.
   writeFileSync(join(folder, 'warren.yaml'), stringify({ brokers: [], image: { tag: 'new' } }));
   writeFileSync(join(folder, 'shop.yaml'), stringify({ service: { image: { tag: 'new' } } }));
 }, 900_000);
 
+beforeEach(removeAll, 60_000);
+
 afterAll(async () => {
-  for (const [name, namespace] of Object.entries(namespaces))
-    await tools.helm(['uninstall', name, '--namespace', namespace, '--ignore-not-found']);
+  await removeAll();
   await tools.kubectl([
     'delete',
     'namespace',
@@ -34,7 +41,45 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const deploy = (...options: string[]) =>
+const inShop = ['--namespace', namespaces.shop];
+interface Metadata {
+  name: string;
+  deletionTimestamp?: string;
+  finalizers?: string[];
+}
+const subscriptions = async (which: (metadata: Metadata) => boolean = () => true): Promise<string[]> => {
+  const { stdout } = await tools.kubectl(['get', 'esub', ...inShop, '--output=json']);
+  return (JSON.parse(stdout) as { items: { metadata: Metadata }[] }).items
+    .map(({ metadata }) => metadata)
+    .filter(which)
+    .map(({ name }) => name);
+};
+const finalizers = async (names: readonly string[], value: string) => {
+  const patch = ['--type=merge', `--patch={"metadata":{"finalizers":${value}}}`];
+  if (names.length > 0) await tools.kubectl(['patch', 'esub', ...names, ...inShop, ...patch]);
+};
+const isNew = ({ deletionTimestamp, finalizers: held }: Metadata) =>
+  deletionTimestamp === undefined && held === undefined;
+const operatorIsThere = async () =>
+  (await tools.kubectl(['get', 'deployment', 'warren', '--namespace', namespaces.warren])).code === 0;
+const letGo = async () =>
+  finalizers(await subscriptions(({ deletionTimestamp }) => deletionTimestamp !== undefined), 'null');
+
+async function removeAll(): Promise<void> {
+  for (const name of ['shop', 'warren'] as const)
+    await tools.helm(['uninstall', name, '--namespace', namespaces[name], '--ignore-not-found']);
+  await letGo();
+}
+
+/** A folder for `--values`. */
+function given(values: { warren: object; shop: object }): string {
+  const path = mkdtempSync(join(folder, 'given-'));
+  for (const [chart, content] of Object.entries(values))
+    writeFileSync(join(path, `${chart}.yaml`), stringify(content));
+  return path;
+}
+
+const deploy = (...options: string[]): Promise<Outcome> =>
   execute(
     process.execPath,
     [
@@ -98,4 +143,42 @@ test('values that are not there are said before anything is touched', async () =
   const { code, stderr } = await deploy('--values', join(folder, 'nowhere'));
   expect(stderr).toContain('there is no warren.yaml in it');
   expect(code).toBe(2);
+});
+
+describe('a first deployment of which the operator holds and the shop does not', () => {
+  /** Deploys, and does meanwhile what an operator would with the subscriptions, as long as the release has it run. */
+  async function deployed(work: () => Promise<void>): Promise<Outcome> {
+    let done = false;
+    const deploying = deploy('--values', given({ warren: without, shop: {} }), ...patience).finally(
+      () => (done = true),
+    );
+    await eventually(
+      async () => {
+        await finalizers(await subscriptions(isNew), '["warren.events/topology"]');
+        if (await operatorIsThere()) await work();
+        return done;
+      },
+      { timeoutMs: 100_000, intervalMs: 100 },
+    );
+    return deploying;
+  }
+
+  test('keeps the operator while subscriptions that are deleted wait for it', async () => {
+    const { code, stdout } = await deployed(() => Promise.resolve());
+    expect(stdout).toMatch(/warren +revision 1 runs/);
+    expect(stdout).toMatch(/shop +rolled back, and not well/);
+    expect(stdout).toMatch(/warren +stays/);
+    expect(code).toBe(1);
+    expect(await releases()).toEqual(['warren 1']);
+    expect(await operatorIsThere()).toBe(true);
+    await letGo();
+  }, 120_000);
+
+  test('goes in the order in which its subscriptions can end', async () => {
+    const { code, stdout } = await deployed(letGo);
+    expect(stdout.match(/removed: there was none before/g)).toHaveLength(2);
+    expect(code).toBe(1);
+    expect(await releases()).toEqual([]);
+    expect(await subscriptions()).toEqual([]);
+  }, 120_000);
 });
