@@ -90,6 +90,18 @@ export async function undo(args: readonly string[]): Promise<void> {
   await run('docker', args, { part: 'docker', what: 'removing containers', report: silent });
 }
 
+/** What docker is told to run a broker with. */
+export const brokerContainer = (
+  name: string,
+  ports: { amqp: number; management: number },
+  version: BrokerVersion,
+): string[] => [
+  ...['run', '--detach', '--name', name, '--hostname', 'rabbitmq'],
+  ...['--publish', `127.0.0.1:${ports.amqp}:5672`, '--publish', `127.0.0.1:${ports.management}:15672`],
+  ...['--volume', `${plugins}:/etc/rabbitmq/enabled_plugins:ro`],
+  `rabbitmq:${version}-management`,
+];
+
 /** A RabbitMQ container of its own, that can be stopped and started again with its data. */
 export async function startBrokerContainer(
   folder: RunFolder,
@@ -121,16 +133,7 @@ export async function startBrokerContainer(
   };
   folder.undoneBy(remove);
   try {
-    await docker(
-      ...['run', '--detach', '--name', name, '--hostname', 'rabbitmq'],
-      ...['--publish', `127.0.0.1:${amqp}:5672`, '--publish', `127.0.0.1:${management}:15672`],
-      ...[
-        '--volume',
-        `${join(repositoryRoot, 'k8s/dev/rabbitmq/enabled_plugins')}:/etc/rabbitmq/enabled_plugins:ro`,
-      ],
-      ...['--volume', `${plugins}:/etc/rabbitmq/enabled_plugins:ro`],
-      `rabbitmq:${version}-management`,
-    );
+    await docker(...brokerContainer(name, { amqp, management }, version));
     await serving();
   } catch (error) {
     await undo(remove);
