@@ -1,0 +1,32 @@
+/** What the network policies of the charts let out: rendered by the real helm. */
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { chartTools, type Chart, type Tools } from './support/helm.ts';
+
+let tools: Tools;
+
+beforeAll(async () => {
+  tools = await chartTools();
+}, 900_000);
+
+/** The ports that the pods of that name may call anywhere. */
+async function portsOf(chart: Chart, name: string, values: object): Promise<number[]> {
+  const manifests = await tools.template(chart, values);
+  const policy = manifests.find((one) => one.kind === 'NetworkPolicy' && one.metadata.name === name);
+  const { egress } = policy!.spec as { egress: { ports: { port: number }[] }[] };
+  return egress.flatMap((rule) => rule.ports.map(({ port }) => port));
+}
+
+const rule = (port: number) => ({ ports: [{ port }] });
+
+describe('the operator may call', () => {
+  const ports = (networkPolicy: object) => portsOf('warren', 'warren', { networkPolicy });
+
+  test('an API server on the port of its endpoints, whatever has made the cluster', async () => {
+    // A managed one; kubeadm, kind and k3s; minikube; MicroK8s.
+    expect(await ports({})).toEqual(expect.arrayContaining([443, 6443, 8443, 16443]));
+  });
+
+  test('what `egress` names, beside all of that', async () => {
+    expect(await ports({ egress: [rule(8444)] })).toEqual([...(await ports({})), 8444]);
+  });
+});
