@@ -13,7 +13,7 @@ export interface Forwards<Name extends string> extends AsyncDisposable {
 
 const PAUSE_MS = 250;
 
-/** Rejects with kubectl's words when one cannot be reached at first. */
+/** The port `http` of each, whatever its number. Rejects with kubectl's words when one cannot be reached at first. */
 export async function forward<Name extends string>(
   kubectl: string,
   namespace: string,
@@ -27,7 +27,7 @@ export async function forward<Name extends string>(
     for (const child of children.values()) child.kill('SIGKILL');
   };
   const open = async (name: Name): Promise<void> => {
-    const command = [kubectl, 'port-forward', '--namespace', namespace, `service/${name}`, ':80'];
+    const command = [kubectl, 'port-forward', '--namespace', namespace, `service/${name}`, ':http'];
     const child = spawn(...endingWithUs(...command), { env: process.env, stdio: ['ignore', 'pipe', 'pipe'] });
     children.set(name, child);
     urls[name] = await address(name, child);

@@ -1,10 +1,13 @@
 // `helm test`: every service is ready, and one order travels all the way. Ends with 1 and a sentence where it does not.
-const services = process.argv.slice(2);
+// Its arguments are the services, each as name:port.
+const addresses = new Map(process.argv.slice(2).map((address) => [address.split(':')[0], address]));
+const services = [...addresses.keys()];
 const started = Date.now();
 const deadline = started + 120_000;
 
 async function call(service, path, init = {}) {
-  const response = await fetch(`http://${service}${path}`, { ...init, signal: AbortSignal.timeout(5_000) });
+  const url = `http://${addresses.get(service)}${path}`;
+  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(5_000) });
   const text = await response.text();
   if (!response.ok) throw new Error(`${service}${path} answers ${response.status}: ${text.slice(0, 300)}`);
   return text.startsWith('{') || text.startsWith('[') ? JSON.parse(text) : text;
