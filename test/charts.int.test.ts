@@ -295,6 +295,15 @@ describe('a service', () => {
     expect(find('Deployment', 'payment')?.spec).toMatchObject({ replicas: 2 });
   });
 
+  test('keeps it too where its subscription is made elsewhere and it says so', async () => {
+    const { find } = await shop({
+      auditor: { bindings: ['audit'] },
+      archiver: { bindings: ['archive'], autoscaled: true },
+    });
+    expect(find('Deployment', 'auditor')?.spec).toMatchObject({ replicas: 2 });
+    expect(find('Deployment', 'archiver')?.spec).not.toHaveProperty('replicas');
+  });
+
   test('is gone with `enabled: false` and with null', async () => {
     for (const loyalty of [{ enabled: false }, null]) {
       const { manifests } = await shop({ loyalty });

@@ -1,7 +1,7 @@
 {{- define "service.deployment" -}}
 {{- $values := .values }}
 {{- $bindings := include "service.bindings" . | fromJsonArray }}
-{{- $scaled := false }}
+{{- $scaled := $values.autoscaled }}
 {{- range $values.subscriptions }}{{ if hasKey . "scaling" }}{{ $scaled = true }}{{ end }}{{ end -}}
 apiVersion: apps/v1
 kind: Deployment
