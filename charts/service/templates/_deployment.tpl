@@ -76,7 +76,7 @@ spec:
             {{- end }}
             {{- range $name, $value := $values.env }}
             - name: {{ $name }}
-              value: {{ $value | quote }}
+              value: {{ include "service.variable" $value }}
             {{- end }}
             {{- range $name, $secret := $values.secretEnv }}
             - name: {{ $name }}

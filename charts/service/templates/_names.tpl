@@ -58,3 +58,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "service.bindingSecret" -}}
 {{- printf "%s-binding" . -}}
 {{- end -}}
+
+{{/* The value of an environment variable. A number is written out: a million is not 1e+06. */}}
+{{- define "service.variable" -}}
+{{- ternary . (toJson .) (kindIs "string" .) | quote -}}
+{{- end -}}

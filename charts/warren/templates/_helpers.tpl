@@ -46,6 +46,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* The value of an environment variable. A number is written out: a million is not 1e+06. */}}
+{{- define "warren.variable" -}}
+{{- ternary . (toJson .) (kindIs "string" .) | quote -}}
+{{- end -}}
+
 {{- define "warren.watched" -}}
 {{- .Values.scope.namespace | default .Release.Namespace -}}
 {{- end -}}
