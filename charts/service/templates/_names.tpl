@@ -5,12 +5,19 @@ Every template takes one service as a dict:
   values the library's values under the service's own entry
 */}}
 
-{{/* The services that are enabled, as JSON: name -> values. */}}
+{{/*
+The services that are enabled, as JSON: name -> values. What an entry says takes the place of what all services have; further
+rules of its network policy come to theirs.
+*/}}
 {{- define "service.all" -}}
 {{- $defaults := omit .Values.service "global" -}}
 {{- $all := dict -}}
 {{- range $name, $entry := .Values.services -}}
 {{- $values := mustMergeOverwrite (deepCopy $defaults) (deepCopy ($entry | default dict)) -}}
+{{- $own := ($entry | default dict).networkPolicy | default dict -}}
+{{- range $further := list "ingress" "egress" -}}
+{{- $_ := set $values.networkPolicy $further (concat (get $defaults.networkPolicy $further | default list) (get $own $further | default list)) -}}
+{{- end -}}
 {{- if $values.enabled -}}{{- $_ := set $all $name $values -}}{{- end -}}
 {{- end -}}
 {{- toJson $all -}}
