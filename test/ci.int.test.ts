@@ -1,9 +1,26 @@
-/** The workflows of .github, checked by actionlint. */
-import { readdir } from 'node:fs/promises';
+/** The workflows of .github: checked by actionlint, and what they promise where a runner of GitHub is not needed for it. */
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from '@jest/globals';
 import { goBinaries, printer } from '@warren/environment';
+import { parse } from 'yaml';
 import { execute, root } from './support/helm.ts';
+
+interface Step {
+  uses?: string;
+  run?: string;
+  with?: Record<string, unknown>;
+}
+
+interface Job {
+  steps: Step[];
+}
+
+const folder = '.github/workflows';
+const workflows = readdirSync(join(root, folder));
+const read = (path: string): unknown => parse(readFileSync(join(root, path), 'utf8'));
+const jobsOf = (name: string) => (read(`${folder}/${name}`) as { jobs: Record<string, Job> }).jobs;
+const stepsOf = (name: string) => Object.values(jobsOf(name)).flatMap(({ steps }) => steps);
 
 let actionlint: string;
 
@@ -19,11 +36,9 @@ beforeAll(async () => {
 }, 300_000);
 
 test('actionlint finds nothing in any workflow', async () => {
-  const workflows = (await readdir(join(root, '.github/workflows'))).map(
-    (name) => `.github/workflows/${name}`,
-  );
   expect(workflows.length).toBeGreaterThan(0);
-  expect(await execute(actionlint, ['-no-color', ...workflows])).toEqual({ code: 0, stdout: '', stderr: '' });
+  const paths = workflows.map((name) => `${folder}/${name}`);
+  expect(await execute(actionlint, ['-no-color', ...paths])).toEqual({ code: 0, stdout: '', stderr: '' });
 });
 
 test('actionlint finds a mistake where there is one', async () => {
@@ -32,4 +47,35 @@ test('actionlint finds a mistake where there is one', async () => {
   const { code, stdout } = await execute(actionlint, ['-no-color', '-'], { input: wrong });
   expect(code).toBe(1);
   expect(stdout).toContain('property "nothing" is not defined');
+});
+
+test('every action is of this repository, or of one commit', () => {
+  const used = workflows.flatMap(stepsOf).flatMap(({ uses }) => uses ?? []);
+  expect(used.filter((one) => !one.startsWith('./') && !/@[0-9a-f]{40}$/.test(one))).toEqual([]);
+});
+
+test('every command of npm that they run is there', () => {
+  const { scripts } = read('package.json') as { scripts: Record<string, string> };
+  const run = workflows
+    .flatMap(stepsOf)
+    .flatMap(({ run: command = '' }) =>
+      [...command.matchAll(/npm run (?:--silent )?([\w:]+)/g)].map(([, name]) => name),
+    );
+  expect(run.length).toBeGreaterThan(0);
+  expect(run.filter((name) => scripts[name!] === undefined)).toEqual([]);
+});
+
+test('ci scans the images that it builds for that, and fails where a grave vulnerability has a fix', () => {
+  const { steps } = jobsOf('ci.yaml')['scan']!;
+  const [, tag, names = ''] = steps
+    .map(({ run = '' }) => /npm run images .*--tag (\S+) (.+)$/.exec(run))
+    .find((found) => found !== null)!;
+  const scans = steps.filter(({ uses }) => uses?.startsWith('anchore/scan-action@'));
+  expect(scans.map(({ with: given }) => given)).toEqual(
+    names.split(' ').map((name) => ({
+      ...{ image: `warren/${name}:${tag}`, 'severity-cutoff': 'high', 'only-fixed': true },
+      'output-format': 'table',
+    })),
+  );
+  expect(names.split(' ')).toEqual(['operator', expect.any(String)]);
 });
