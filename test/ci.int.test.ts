@@ -1,7 +1,8 @@
 /** The workflows of .github: checked by actionlint, and what they promise where a runner of GitHub is not needed for it. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { goBinaries, printer } from '@warren/environment';
 import { parse } from 'yaml';
 import { execute, root } from './support/helm.ts';
@@ -14,6 +15,7 @@ interface Step {
 
 interface Job {
   steps: Step[];
+  permissions?: Record<string, string>;
 }
 
 const folder = '.github/workflows';
@@ -21,6 +23,7 @@ const workflows = readdirSync(join(root, folder));
 const read = (path: string): unknown => parse(readFileSync(join(root, path), 'utf8'));
 const jobsOf = (name: string) => (read(`${folder}/${name}`) as { jobs: Record<string, Job> }).jobs;
 const stepsOf = (name: string) => Object.values(jobsOf(name)).flatMap(({ steps }) => steps);
+const CI_PASSED = './.github/actions/ci-passed';
 
 let actionlint: string;
 
@@ -51,7 +54,7 @@ test('actionlint finds a mistake where there is one', async () => {
 
 test('every action is of this repository, or of one commit', () => {
   const used = workflows.flatMap(stepsOf).flatMap(({ uses }) => uses ?? []);
-  expect(used.filter((one) => !one.startsWith('./') && !/@[0-9a-f]{40}$/.test(one))).toEqual([]);
+  expect(used.filter((one) => one !== CI_PASSED && !/@[0-9a-f]{40}$/.test(one))).toEqual([]);
 });
 
 test('every command of npm that they run is there', () => {
@@ -78,4 +81,39 @@ test('ci scans the images that it builds for that, and fails where a grave vulne
     })),
   );
   expect(names.split(' ')).toEqual(['operator', expect.any(String)]);
+});
+
+describe('what is released or deployed', () => {
+  test.each([
+    ['release.yaml', 'check'],
+    ['deploy.yaml', 'images'],
+  ])('by %s has passed ci, however it was started', (workflow, name) => {
+    const { steps, permissions } = jobsOf(workflow)[name]!;
+    const asked = steps.findIndex(({ uses }) => uses === CI_PASSED);
+    expect(steps[asked]).not.toHaveProperty('if');
+    expect(permissions).toMatchObject({ actions: 'read' });
+    expect(asked).toBeGreaterThan(0);
+    const built = steps.findIndex(({ run }) => run?.includes('npm run images'));
+    expect(built === -1 || asked < built).toBe(true);
+  });
+
+  test.each([
+    ['0', 1],
+    ['1', 0],
+  ])('when ci has passed on its commit %s times ends with %s', async (passed, code) => {
+    const { steps } = (read(`${CI_PASSED}/action.yml`) as { runs: { steps: Step[] } }).runs;
+    const bin = mkdtempSync(join(tmpdir(), 'warren-gh-'));
+    try {
+      // Asked of another commit it would say something else.
+      writeFileSync(
+        join(bin, 'gh'),
+        `#!/bin/sh\ncase "$*" in *"--commit abc "*) echo ${passed};; *) exit 9;; esac\n`,
+      );
+      chmodSync(join(bin, 'gh'), 0o755);
+      const env = { PATH: `${bin}:${process.env['PATH']}`, COMMIT: 'abc', GITHUB_REPOSITORY: 'team/warren' };
+      expect(await execute('bash', ['-e', '-c', steps[0]!.run!], { env })).toMatchObject({ code });
+    } finally {
+      rmSync(bin, { recursive: true, force: true });
+    }
+  });
 });
