@@ -5,6 +5,7 @@ import { hasNamespaces } from '../contained.ts';
 import { debianTool, type Context } from '../debian.ts';
 import { succeeds } from '../command.ts';
 import { findBinaries, kubernetesBinaries } from '../kubernetes.ts';
+import { networkPolicies } from './network-policies.ts';
 import { nodeRoot } from './node-root.ts';
 import { standIns } from './stand-ins.ts';
 
@@ -12,7 +13,10 @@ export interface Parts {
   /** Root file system of the machine. */
   root: string;
   /** Folders by the name under `/opt` that they are bound to. */
-  binds: Record<'control-plane' | 'node' | 'etcd' | 'nodejs' | 'cluster', string>;
+  binds: Record<'control-plane' | 'node' | 'etcd' | 'nodejs' | 'cluster', string> & {
+    /** Absent where it cannot be built. */
+    'network-policies'?: string;
+  };
   kubectl: string;
   /** Archives of images. */
   images: string[];
@@ -28,6 +32,7 @@ export async function parts(context: Context): Promise<Parts> {
   const kubectl = (await succeeds('kubectl', ['version', '--client']))
     ? 'kubectl'
     : join(await node(['kubectl'], '1 min on 2 cores'), 'kubectl');
+  const policies = await networkPolicies(context);
   const root = await nodeRoot(context);
   return {
     root,
@@ -37,6 +42,7 @@ export async function parts(context: Context): Promise<Parts> {
       etcd: dirname(control.etcd),
       nodejs: dirname(process.execPath),
       cluster: import.meta.dirname,
+      ...(policies !== undefined && { 'network-policies': policies }),
     },
     kubectl,
     images: await standIns(context),

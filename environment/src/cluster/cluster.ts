@@ -19,6 +19,7 @@ import { configuration, kubeconfig, nodeOf } from './configuration.ts';
 import { leadTo } from './door.ts';
 import { startJanitor } from './janitor.ts';
 import { containerdAnswers, importImages } from './load.ts';
+import { whyNotEnforced } from './network-policies.ts';
 
 export interface Cluster extends AsyncDisposable {
   /** Path of a kubeconfig of a cluster administrator, with all that it needs in it. */
@@ -50,7 +51,7 @@ export async function startCluster(folder: RunFolder, options: ClusterOptions): 
   const nodes = Array.from({ length: options.nodes ?? 1 }, (_, index) => nodeOf(index + 1));
   const data = folder.data('cluster');
   const cgroup = `warren-${process.pid}`;
-  write(data, configuration(nodes, cgroup));
+  write(data, configuration(nodes, cgroup, made.binds['network-policies'] !== undefined));
   for (let volume = 1; volume <= VOLUMES; volume += 1)
     mkdirSync(join(data, 'lib/volumes', String(volume)), { recursive: true });
 
@@ -68,6 +69,8 @@ export async function startCluster(folder: RunFolder, options: ClusterOptions): 
   );
   const why = () => logs(data);
   await machine.ready(() => machine.log.includes('started'), signal);
+  const unkept = whyNotEnforced(machine.log);
+  if (unkept !== undefined) report('cluster', unkept);
   const port = await choosePort('cluster', 16443, report);
   const door = leadTo({ path: join(data, 'door.sock') });
   door.listen(port, '127.0.0.1');
@@ -155,14 +158,24 @@ async function furnish(kubectl: Kubectl, data: string): Promise<void> {
     },
   }));
   writeFileSync(join(data, 'volumes.yaml'), volumes.map((volume) => stringify(volume)).join('---\n'));
-  const manifests = ['dns', 'storage'].map((name) => join(import.meta.dirname, 'manifests', `${name}.yaml`));
+  const manifests = ['network-policies', 'dns', 'storage'].map((name) =>
+    join(import.meta.dirname, 'manifests', `${name}.yaml`),
+  );
   for (const file of [...manifests, join(data, 'volumes.yaml')])
     await kubectl('apply', '--server-side', `--filename=${file}`);
 }
 
 /** The ends of all logs, for an error that says what does not come up. */
 function logs(data: string): string {
-  const names = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'containerd-1', 'kubelet-1', 'door'];
+  const names = [
+    'etcd',
+    'kube-apiserver',
+    'kube-controller-manager',
+    'containerd-1',
+    'kubelet-1',
+    'door',
+    'network-policies',
+  ];
   return names
     .map((name) => {
       const file = join(data, 'log', `${name}.log`);

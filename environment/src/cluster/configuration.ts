@@ -1,5 +1,6 @@
 /** The configuration of everything that runs in the cluster's machine. Paths are those inside it. */
 import { stringify } from 'yaml';
+import { QUEUE } from './network-policies.ts';
 import { PAUSE } from './stand-ins.ts';
 
 /** A node: a kubelet with a containerd of its own. All nodes share the machine, its network and its file system. */
@@ -29,10 +30,17 @@ export const containerd = (node: Node) => ({
   network: `/var/config/network-${node.number}`,
 });
 
-/** Files by their name in `/var/config`. */
-export function configuration(nodes: readonly Node[], cgroup: string): Record<string, string> {
+/** Who asks the API server, beside the nodes. */
+const CLIENTS = ['controller-manager', 'scheduler', 'proxy', 'network-policies'];
+
+/** Files by their name in `/var/config`. @param policies Whether there is what enforces NetworkPolicies. */
+export function configuration(
+  nodes: readonly Node[],
+  cgroup: string,
+  policies: boolean,
+): Record<string, string> {
   const files: Record<string, string> = {
-    'components.sh': components(nodes),
+    'components.sh': components(nodes, policies),
     'proxy.yaml': stringify({
       apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
       kind: 'KubeProxyConfiguration',
@@ -43,7 +51,7 @@ export function configuration(nodes: readonly Node[], cgroup: string): Record<st
       conntrack: { maxPerCore: 0, min: 0 },
     }),
   };
-  for (const name of ['controller-manager', 'scheduler', 'proxy', ...nodes.map((node) => node.name)])
+  for (const name of [...CLIENTS, ...nodes.map((node) => node.name)])
     files[`${name}.kubeconfig`] = kubeconfig({
       server: API_SERVER,
       authority: { 'certificate-authority': '/var/pki/ca.crt' },
@@ -71,8 +79,9 @@ export function kubeconfig(of: { server: string; authority: object; user: object
 
 const quoted = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
 
-function components(nodes: readonly Node[]): string {
-  const line = (name: string, ...command: string[]) => ['component', name, ...command].map(quoted).join(' ');
+function components(nodes: readonly Node[], policies: boolean): string {
+  const words = (...command: string[]) => command.map(quoted).join(' ');
+  const line = (name: string, ...command: string[]) => words('component', name, ...command);
   const pki = (file: string) => `/var/pki/${file}`;
   const gates = '--feature-gates=HPAScaleToZero=true';
   return [
@@ -139,6 +148,15 @@ function components(nodes: readonly Node[]): string {
       '--config=/var/config/proxy.yaml',
       '--hostname-override=node-1',
     ),
+    ...(policies
+      ? [
+          words(
+            ...['enforce_policies', PODS, String(QUEUE)],
+            ...['/opt/network-policies/network-policies', `-queue=${QUEUE}`],
+            '-kubeconfig=/var/config/network-policies.kubeconfig',
+          ),
+        ]
+      : []),
     line('door', '/opt/nodejs/node', '/opt/cluster/door.ts', DOOR, '6443'),
     ...nodes.flatMap((node) => [
       `node ${node.name} ${node.address}`,

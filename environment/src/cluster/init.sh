@@ -81,6 +81,7 @@ certificate ca admin /O=system:masters/CN=admin DNS:admin
 certificate ca controller-manager /CN=system:kube-controller-manager DNS:controller-manager
 certificate ca scheduler /CN=system:kube-scheduler DNS:scheduler
 certificate ca proxy /CN=system:kube-proxy DNS:proxy
+certificate ca network-policies /CN=network-policies DNS:network-policies
 openssl genrsa -out service-account.key 2048 2>/dev/null
 openssl rsa -in service-account.key -pubout -out service-account.pub 2>/dev/null
 node() { # name, address
@@ -97,6 +98,20 @@ component() {
     echo "--- ended; started again in 1 s" >>"/var/log/$name.log"
     sleep 1
   done &
+}
+# The first packet of each connection from or to a pod waits in a queue until what is started here has let it go on, or
+# has not. While it does not run, no pod connects to another. By the NFQUEUE target and not by nft, whose own `queue` not
+# every kernel has. What the machine sends itself, as the kubelet to ask how a pod is, goes past it.
+enforce_policies() { # addresses of the pods, queue, command
+  local pods=$1 queue=$2 failed
+  shift 2
+  local new=(-m conntrack --ctstate NEW -j NFQUEUE --queue-num "$queue")
+  if failed=$({ iptables -t mangle -A FORWARD "${new[@]}" && iptables -t mangle -A INPUT -s "$pods" "${new[@]}"; } 2>&1); then
+    component network-policies "$@"
+  else
+    iptables -t mangle -F || true
+    echo "network policies are not enforced: the kernel hands no packets over: ${failed//$'\n'/ }"
+  fi
 }
 . /var/config/components.sh
 echo started

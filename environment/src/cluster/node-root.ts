@@ -26,7 +26,15 @@ const PACKAGES = [
 ];
 
 /** Folders to bind what is built over: `/opt/<name>`. */
-export const MOUNT_POINTS = ['control-plane', 'node', 'etcd', 'nodejs', 'cluster', 'images'] as const;
+export const MOUNT_POINTS = [
+  'control-plane',
+  'node',
+  'etcd',
+  'nodejs',
+  'cluster',
+  'images',
+  'network-policies',
+] as const;
 
 /** Its folder, made in some seconds where it is not cached. Nothing is installed on this machine. */
 export async function nodeRoot(context: Context): Promise<string> {
