@@ -32,6 +32,8 @@ export interface ClusterEndpoints {
   kubeconfig: string;
   /** The machine that its nodes share, as a process here, and how many they are; undefined where kind has made them. */
   machine?: ProcessId & { nodes: number };
+  /** Whether NetworkPolicies are enforced. */
+  networkPolicies: boolean;
   owner: ProcessId;
 }
 

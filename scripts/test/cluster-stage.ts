@@ -13,7 +13,7 @@ import type { JestRuns } from './jest-runs.ts';
 const LIMIT_MINUTES = 25;
 
 /** What a run of all tests has, the longest last: the time there is may not suffice for it. Others: `npm run test:cluster`. */
-const IN_ALL = ['lifetime', 'shop', 'scaling', 'releases', 'rolling'];
+const IN_ALL = ['lifetime', 'shop', 'network-policies', 'scaling', 'releases', 'rolling'];
 
 export const isClusterTest = (file: string): boolean => file.endsWith('.cluster.test.ts');
 

@@ -9,9 +9,9 @@ import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import type { Context } from '../debian.ts';
+import type { ClusterEndpoints } from '../endpoints.ts';
 import { EnvironmentError } from '../errors.ts';
 import { choosePort } from '../ports.ts';
-import type { ProcessId } from '../process-id.ts';
 import type { RunFolder } from '../run-folder.ts';
 import { kubectlWith, until, type Kubectl } from './api.ts';
 import { lackingForCluster, parts } from './binaries.ts';
@@ -21,12 +21,7 @@ import { startJanitor } from './janitor.ts';
 import { containerdAnswers, importImages } from './load.ts';
 import { whyNotEnforced } from './network-policies.ts';
 
-export interface Cluster extends AsyncDisposable {
-  /** Path of a kubeconfig of a cluster administrator, with all that it needs in it. */
-  kubeconfig: string;
-  /** As in `ClusterEndpoints`. */
-  machine?: ProcessId & { nodes: number };
-}
+export interface Cluster extends AsyncDisposable, Omit<ClusterEndpoints, 'owner'> {}
 
 export interface ClusterOptions extends Context {
   /** How many nodes; they share the machine. 1 by default, at most 5. */
@@ -51,7 +46,8 @@ export async function startCluster(folder: RunFolder, options: ClusterOptions): 
   const nodes = Array.from({ length: options.nodes ?? 1 }, (_, index) => nodeOf(index + 1));
   const data = folder.data('cluster');
   const cgroup = `warren-${process.pid}`;
-  write(data, configuration(nodes, cgroup, made.binds['network-policies'] !== undefined));
+  const enforcer = made.binds['network-policies'];
+  write(data, configuration(nodes, cgroup, enforcer !== undefined));
   for (let volume = 1; volume <= VOLUMES; volume += 1)
     mkdirSync(join(data, 'lib/volumes', String(volume)), { recursive: true });
 
@@ -69,8 +65,8 @@ export async function startCluster(folder: RunFolder, options: ClusterOptions): 
   );
   const why = () => logs(data);
   await machine.ready(() => machine.log.includes('started'), signal);
-  const unkept = whyNotEnforced(machine.log);
-  if (unkept !== undefined) report('cluster', unkept);
+  const unenforced = whyNotEnforced(machine.log);
+  if (unenforced !== undefined) report('cluster', unenforced);
   const port = await choosePort('cluster', 16443, report);
   const door = leadTo({ path: join(data, 'door.sock') });
   door.listen(port, '127.0.0.1');
@@ -88,6 +84,9 @@ export async function startCluster(folder: RunFolder, options: ClusterOptions): 
     why,
   });
   report('cluster', `API server ready on port ${port} after ${seconds(started)}`);
+  // Until it may read them, no pod reaches another.
+  if (enforcer !== undefined)
+    await kubectl('apply', '--server-side', `--filename=${manifest('network-policies')}`);
   const { id } = machine;
   if (id === undefined) throw new EnvironmentError('WARREN_ENVIRONMENT_START', 'the machine has ended');
   const reachable = { ...id, nodes: nodes.length };
@@ -116,8 +115,15 @@ export async function startCluster(folder: RunFolder, options: ClusterOptions): 
     `${nodes.length} node${nodes.length === 1 ? '' : 's'} and DNS ready after ${seconds(started)}`,
   );
   const owned = stack.move();
-  return { kubeconfig: file, machine: reachable, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    kubeconfig: file,
+    machine: reachable,
+    networkPolicies: enforcer !== undefined && unenforced === undefined,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
+
+const manifest = (name: string) => join(import.meta.dirname, 'manifests', `${name}.yaml`);
 
 const seconds = (since: number) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
 
@@ -158,10 +164,7 @@ async function furnish(kubectl: Kubectl, data: string): Promise<void> {
     },
   }));
   writeFileSync(join(data, 'volumes.yaml'), volumes.map((volume) => stringify(volume)).join('---\n'));
-  const manifests = ['network-policies', 'dns', 'storage'].map((name) =>
-    join(import.meta.dirname, 'manifests', `${name}.yaml`),
-  );
-  for (const file of [...manifests, join(data, 'volumes.yaml')])
+  for (const file of [manifest('dns'), manifest('storage'), join(data, 'volumes.yaml')])
     await kubectl('apply', '--server-side', `--filename=${file}`);
 }
 

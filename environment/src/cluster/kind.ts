@@ -37,6 +37,8 @@ export async function startKind(folder: RunFolder, context: Context): Promise<Cl
   await kind('making a cluster', ...create);
   return {
     kubeconfig,
+    // Its own network does since v0.24.
+    networkPolicies: true,
     [Symbol.asyncDispose]: async () => {
       await remove();
     },

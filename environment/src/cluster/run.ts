@@ -48,8 +48,11 @@ export async function bringUpCluster(options: ClusterEnvironmentOptions = {}): P
       ? await startKind(folder, { report, signal })
       : await startCluster(folder, { report, signal, nodes, keep }),
   );
-  const { kubeconfig, machine } = cluster;
-  const endpoints: ClusterEndpoints = { kubeconfig, ...(machine && { machine }), owner: folder.owner };
+  const { kubeconfig, machine, networkPolicies } = cluster;
+  const endpoints: ClusterEndpoints = {
+    ...{ kubeconfig, networkPolicies, owner: folder.owner },
+    ...(machine && { machine }),
+  };
   const file = endpointsFile();
   publishCluster(file, endpoints);
   const unpublish = () => {
