@@ -1,15 +1,16 @@
 /** `npm run deploy`: brings a cluster to these charts and images, tries the shop, and rolls back what does not hold. See USAGE. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { printer } from '@warren/environment';
 import { accept } from './deploy/acceptance.ts';
 import { forward } from './deploy/forward.ts';
+import { insistOnDigests, readValues } from './images/pinned.ts';
 
 const USAGE = `npm run deploy [-- options]: the operator and the shop in the cluster that kubectl points to
 
   --values FOLDER             warren.yaml and shop.yaml in it are given to the charts, as npm run images --values writes them
+  --pinned                    refuses values that leave an image without a digest
   --operator-namespace NAME   (warren-system)
   --shop-namespace NAME       (shop)
   --timeout DURATION          for each step of helm (10m)
@@ -150,6 +151,7 @@ async function main(args: readonly string[]): Promise<void> {
     args: [...args],
     options: {
       values: { type: 'string' },
+      pinned: { type: 'boolean' },
       'operator-namespace': { type: 'string', default: 'warren-system' },
       'shop-namespace': { type: 'string', default: 'shop' },
       timeout: { type: 'string', default: '10m' },
@@ -165,12 +167,10 @@ async function main(args: readonly string[]): Promise<void> {
   if (!Number.isInteger(orders) || orders < 0)
     throw new TypeError(`--orders takes a whole number, not "${values.orders}"`);
   const shop = values['shop-namespace'];
-  const given = (name: string): string[] => {
-    if (values.values === undefined) return [];
-    const file = join(values.values, `${name}.yaml`);
-    if (!existsSync(file)) throw new TypeError(`--values ${values.values}: there is no ${name}.yaml in it`);
-    return ['--values', file];
-  };
+  const folders = values.values === undefined ? [] : [values.values];
+  const contents = folders.map(readValues);
+  if (values.pinned === true) insistOnDigests(contents);
+  const given = (name: string) => folders.flatMap((folder) => ['--values', join(folder, `${name}.yaml`)]);
   await deploy(
     [
       {

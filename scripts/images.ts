@@ -1,13 +1,13 @@
 /** `npm run images`: an image for each service and the operator, from the one Dockerfile. See USAGE. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { EnvironmentError, printer, type Context } from '@warren/environment';
-import { stringify } from 'yaml';
 import { BrokenTreeError, building } from './images/blame.ts';
 import { debianBase } from './images/debian-base.ts';
 import { findEngine } from './images/engine.ts';
+import { workspaces, writeValues } from './images/pinned.ts';
 
 const USAGE = `npm run images [-- options] [name ...]: an image for each service and the operator (or only those named)
 
@@ -41,15 +41,6 @@ export interface ImageOptions {
   readonly engine?: string | undefined;
 }
 
-/** What there is an image of, and its workspace. */
-export function workspaces(): Map<string, string> {
-  const services = readdirSync(join(root, 'services')).sort();
-  return new Map([
-    ['operator', 'operator'],
-    ...services.map((name): [string, string] => [name, `services/${name}`]),
-  ]);
-}
-
 /** Throws a sentence. Undefined: help was asked for. */
 function readOptions(args: readonly string[]): ImageOptions | undefined {
   const { values, positionals } = parseArgs({
@@ -77,6 +68,8 @@ function readOptions(args: readonly string[]): ImageOptions | undefined {
     );
   if (values.values !== undefined && values.push !== true)
     throw new TypeError('--values needs --push: a digest is what a registry knows an image by');
+  if (values.values !== undefined && positionals.length > 0)
+    throw new TypeError('--values is for all images: name none');
   const { base, ...options } = values;
   return { ...options, ...(positionals.length > 0 && { names: positionals }), debian: base === 'debian' };
 }
@@ -116,28 +109,6 @@ export async function buildImages(options: ImageOptions, context: Context): Prom
     report(name, `pushed as ${digest}`);
   }
   if (options.values !== undefined) writeValues(options.values, registry, digests);
-}
-
-/** The values of both charts that make them run these very images. */
-export function chartValues(
-  registry: string,
-  digests: ReadonlyMap<string, string>,
-): Record<'warren' | 'shop', object> {
-  const image = (name: string) => ({ image: { digest: digests.get(name) ?? '' } });
-  const services = [...digests.keys()].filter((name) => name !== 'operator');
-  return {
-    warren: { image: { registry: registry.replace(/\/$/, ''), ...image('operator').image } },
-    shop: {
-      service: { image: { registry: registry.replace(/\/$/, '') } },
-      services: Object.fromEntries(services.map((name) => [name, image(name)])),
-    },
-  };
-}
-
-function writeValues(folder: string, registry: string, digests: ReadonlyMap<string, string>): void {
-  mkdirSync(folder, { recursive: true });
-  for (const [chart, values] of Object.entries(chartValues(registry, digests)))
-    writeFileSync(join(folder, `${chart}.yaml`), stringify(values));
 }
 
 if (import.meta.main)

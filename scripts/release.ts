@@ -1,10 +1,12 @@
 /**
  * `npm run release -- check TAG`: whether the repository says everywhere that it is this version, and what a user notices is
- * written down. `npm run release -- notes TAG`: prints that part of CHANGELOG.md.
+ * written down. `npm run release -- notes TAG`: prints that part of CHANGELOG.md. `npm run release -- charts VALUES FOLDER`: the
+ * charts in that new folder, with what `npm run images --values VALUES` wrote as their own values.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { copyCharts } from './release/charts.ts';
 
 /** What a release of `tag` is missing; empty when nothing is. `read` gives the text of a file of the repository. */
 export function missing(tag: string, read: (path: string) => string): string[] {
@@ -41,7 +43,7 @@ export function notesOf(version: string, changelog: string): string {
 }
 
 if (import.meta.main) {
-  const [command, tag = ''] = process.argv.slice(2);
+  const [command, tag = '', folder = ''] = process.argv.slice(2);
   const read = (path: string) => readFileSync(join(import.meta.dirname, '..', path), 'utf8');
   if (command === 'check') {
     const found = missing(tag, read);
@@ -49,8 +51,9 @@ if (import.meta.main) {
     process.exitCode = found.length === 0 ? 0 : 1;
   } else if (command === 'notes')
     process.stdout.write(`${notesOf(tag.replace(/^v/, ''), read('CHANGELOG.md'))}\n`);
+  else if (command === 'charts' && folder !== '') copyCharts(tag, folder);
   else {
-    process.stderr.write('release: check TAG, or notes TAG\n');
+    process.stderr.write('release: check TAG, or notes TAG, or charts VALUES FOLDER\n');
     process.exitCode = 2;
   }
 }

@@ -15,6 +15,7 @@ interface Step {
 
 interface Job {
   steps: Step[];
+  outputs?: object;
   permissions?: Record<string, string>;
 }
 
@@ -114,6 +115,23 @@ describe('what is released or deployed', () => {
       expect(await execute('bash', ['-e', '-c', steps[0]!.run!], { env })).toMatchObject({ code });
     } finally {
       rmSync(bin, { recursive: true, force: true });
+    }
+  });
+
+  test('travels to staging and production as files, of which every digest is insisted on', () => {
+    const { images, ...environments } = jobsOf('deploy.yaml');
+    // GitHub drops one in which it finds the text of a secret.
+    expect(images).not.toHaveProperty('outputs');
+    const upload = images!.steps.find(({ uses }) => uses?.startsWith('actions/upload-artifact@'));
+    expect(upload?.with).toMatchObject({ 'if-no-files-found': 'error' });
+    expect(Object.keys(environments)).toEqual(['staging', 'production']);
+    for (const { steps } of Object.values(environments)) {
+      const download = steps.find(({ uses }) => uses?.startsWith('actions/download-artifact@'));
+      expect(download?.with).toEqual({ name: upload?.with?.['name'], path: upload?.with?.['path'] });
+      const deploys = steps.flatMap(({ run }) => run ?? []).filter((run) => run.includes('npm run deploy'));
+      expect(deploys).toEqual([
+        expect.stringMatching(/^npm run deploy -- --values digests --pinned --orders \d+$/),
+      ]);
     }
   });
 });

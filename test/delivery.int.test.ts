@@ -1,9 +1,11 @@
 /** What is delivered beside the charts: kustomize overlays, taken by a real API server, and the references in skaffold.yaml. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { parseAllDocuments } from 'yaml';
-import { chartValues, workspaces } from '../scripts/images.ts';
+import { parse, parseAllDocuments } from 'yaml';
+import { CHARTS, chartValues, workspaces, writeValues } from '../scripts/images/pinned.ts';
+import { copyCharts } from '../scripts/release/charts.ts';
 import { chartTools, root, succeed, type Chart, type Tools } from './support/helm.ts';
 import {
   looseEnds,
@@ -13,6 +15,7 @@ import {
   podTemplates,
   selected,
   selectorOf,
+  type Manifest,
 } from './support/manifests.ts';
 
 const namespace = `test-delivery-${process.pid}`;
@@ -218,21 +221,67 @@ describe('skaffold.yaml', () => {
   });
 });
 
-test('the values that npm run images writes make the charts run the pushed digests', async () => {
+describe('images by their digests', () => {
+  const registry = 'registry.example/team/';
   const digests = new Map(
     [...workspaces().keys()].map((name, index) => [name, `sha256:${String(index).repeat(64)}`]),
   );
-  const values = chartValues('registry.example/team/', digests);
-  const images = new Map<string, string>();
-  for (const chart of ['warren', 'shop'] as const)
-    for (const { owner, pod } of podTemplates(
-      ofKind(await tools.template(chart, values[chart]), 'Deployment'),
-    ))
-      images.set(
-        owner.metadata.name === 'warren' ? 'operator' : owner.metadata.name,
-        pod.spec.containers[0]!.image,
-      );
-  expect(images).toEqual(
-    new Map([...digests].map(([name, digest]) => [name, `registry.example/team/warren/${name}@${digest}`])),
+  const pushed = new Map(
+    [...digests].map(([name, digest]) => [name, `registry.example/team/warren/${name}@${digest}`]),
   );
+  const imagesOf = (manifests: readonly Manifest[]) =>
+    podTemplates(ofKind(manifests, 'Deployment')).map(({ owner: { metadata }, pod }): [string, string] => [
+      metadata.name === 'warren' ? 'operator' : metadata.name,
+      pod.spec.containers[0]!.image,
+    ]);
+
+  test('the values that npm run images writes make the charts run what was pushed', async () => {
+    const values = chartValues(registry, digests);
+    const images = new Map<string, string>();
+    for (const chart of CHARTS)
+      for (const [name, image] of imagesOf(await tools.template(chart, values[chart])))
+        images.set(name, image);
+    expect(images).toEqual(pushed);
+  });
+
+  test('a released chart runs what was pushed with it, and is given nothing for that', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'warren-release-'));
+    try {
+      const packaged = join(folder, 'packaged');
+      writeValues(join(folder, 'values'), registry, digests);
+      copyCharts(join(folder, 'values'), packaged);
+      const images = new Map<string, string>();
+      for (const chart of ['warren', 'service', 'shop']) {
+        const made = await tools.helm(['package', join(packaged, chart), '--destination', folder]);
+        expect(made).toMatchObject({ code: 0 });
+        if (chart === 'service') continue; // a library
+        const { version } = parse(readFileSync(join(packaged, chart, 'Chart.yaml'), 'utf8')) as Versioned;
+        const archive = join(folder, `${chart}-${version}.tgz`);
+        const { code, stdout, stderr } = await tools.helm([
+          ...['template', chart, archive, '--kube-version', '1.36.0'],
+        ]);
+        if (code !== 0) throw new Error(stderr);
+        for (const [name, image] of imagesOf(parseManifests(stdout))) images.set(name, image);
+      }
+      expect(images).toEqual(pushed);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test('no chart is made where an image has none', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'warren-release-'));
+    try {
+      for (const chart of CHARTS) writeFileSync(join(folder, `${chart}.yaml`), '');
+      const copy = () => copyCharts(folder, join(folder, 'packaged'));
+      expect(copy).toThrow('no digest is given for the image of operator');
+      expect(existsSync(join(folder, 'packaged'))).toBe(false);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 });
+
+interface Versioned {
+  version: string;
+}

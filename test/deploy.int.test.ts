@@ -139,6 +139,12 @@ test('a later one that does not come up is rolled back to what ran', async () =>
   expect(await image()).toBe('warren/operator:0.1.0');
 });
 
+test('values that leave an image without a digest are refused where every one is to be pinned', async () => {
+  const { code, stderr } = await deploy('--values', folder, '--pinned');
+  expect(stderr).toMatch(/no digest is given for the image of operator, event-log, loyalty, /);
+  expect(code).toBe(2);
+});
+
 test('values that are not there are said before anything is touched', async () => {
   const { code, stderr } = await deploy('--values', join(folder, 'nowhere'));
   expect(stderr).toContain('there is no warren.yaml in it');

@@ -104,7 +104,10 @@ function docker(root: string, { report, signal }: Context): Engine {
           'pushing',
         );
         const metadata = JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
-        return metadata['containerimage.digest'] ?? '';
+        const digest = metadata['containerimage.digest'];
+        if (digest === undefined)
+          throw new EnvironmentError('WARREN_ENVIRONMENT_BUILD', `docker tells no digest of ${image}`);
+        return digest;
       });
     },
   };
