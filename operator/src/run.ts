@@ -16,7 +16,10 @@ import type { ResourceSource } from './source.ts';
 type Run = Extract<Command, { command: 'run' }>;
 
 const FIELD_MANAGER = 'warren-operator';
-const LEASE = 'warren-operator';
+
+/** Operators for one namespace take turns; those for others, in releases beside each other, do not wait for them. */
+const leaseFor = (namespace: string | undefined): string =>
+  namespace === undefined ? 'warren-operator' : `warren-operator.${namespace}`;
 
 interface Opened extends AsyncDisposable {
   source: ResourceSource;
@@ -108,7 +111,7 @@ async function openKubernetes(
   const election = createLeaderElector({
     cluster,
     namespace: settings.namespace,
-    name: LEASE,
+    name: leaseFor(namespace),
     identity,
     observer: metrics.election,
     log,

@@ -31,3 +31,13 @@ test('of two operators one works; when it is killed in the middle of its work th
   const third = world.spawnOperator();
   await eventually(() => leads(third), { timeoutMs: 10_000 });
 });
+
+test('operators for different namespaces work beside each other, though they live in one', async () => {
+  const { kubeconfig } = await testKubernetes();
+  await using broker = await testBroker();
+  await using shop = await kubernetesWorld(kubeconfig, broker);
+  await using crm = await kubernetesWorld(kubeconfig, broker);
+  const home = { OPERATOR_NAMESPACE: shop.namespace };
+  const both = [shop.spawnOperator(home), crm.spawnOperator(home)];
+  for (const operator of both) await eventually(() => leads(operator));
+});

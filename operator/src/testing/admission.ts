@@ -48,8 +48,7 @@ export async function finalizersAtCreation(
       throw error;
     }
   };
-  while (!(await inForce()))
-    await new Promise((resolve) => setTimeout(resolve, 50));
+  while (!(await inForce())) await new Promise((resolve) => setTimeout(resolve, 50));
   return {
     [Symbol.asyncDispose]: async () => {
       for (const { kind, name } of applied.reverse()) await cluster.resource(typeFor(kind)).delete({ name });

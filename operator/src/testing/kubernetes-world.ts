@@ -40,7 +40,7 @@ export interface KubernetesWorld extends AsyncDisposable {
   told(name: string): Promise<string[]>;
   kubectl(...args: string[]): Promise<string>;
   /** An operator as a process of its own, for this namespace alone. */
-  spawnOperator(): OperatorProcess;
+  spawnOperator(env?: Record<string, string>): OperatorProcess;
 }
 
 export async function kubernetesWorld(
@@ -99,10 +99,11 @@ export async function kubernetesWorld(
         .map(({ type, reason }) => `${type} ${reason}`);
     },
     kubectl: (...args) => kubectl(['--kubeconfig', kubeconfig, '-n', namespace, ...args]),
-    spawnOperator: () => {
+    spawnOperator: (env) => {
       const child = spawnOperator(['--kubernetes', '--namespace', namespace, '--resync', '1'], {
         KUBECONFIG: kubeconfig,
         OPERATOR_NAMESPACE: namespace,
+        ...env,
       });
       children.push(child);
       return child;
