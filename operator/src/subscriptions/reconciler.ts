@@ -107,6 +107,7 @@ export class SubscriptionReconciler {
     const resource = source.subscriptions.get(key);
     if (resource === undefined) {
       this.#remover.forget(key);
+      this.#tidying.forget(key);
       return {};
     }
     using turn = this.#turns.enter(key);
@@ -240,7 +241,7 @@ export class SubscriptionReconciler {
     }
     await this.#takeover.takeovers.callOff(wanted.names, found, connection, context.signal);
     const all = difference(wanted, found);
-    const result = { ...all, steps: this.#tidying.ripe(all.steps) };
+    const result = { ...all, steps: this.#tidying.ripe(keyOfBound(resource), all.steps) };
     const { conflicts, blocked, overridden } = result;
     if (conflicts.length > 0) {
       await this.#voice.conclude(resource, { verdict: 'conflict', message: listed(conflicts) }, about);
