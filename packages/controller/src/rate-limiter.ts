@@ -1,6 +1,9 @@
 /**
  * How long a key that failed has to wait. client-go's defaults: each key on its own 5 ms, doubled by every failure in a
  * row up to 1,000 s; all keys together at most 10 a second after a burst of 100; the longer of the two counts.
+ *
+ * But for the others a key waits 30 s at most. Keys that wait may be added again and fail before their time, over and over: each
+ * time they take one more token, and who failed once would wait for all of them, an hour after ten minutes of 1,000 such keys.
  */
 import { systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
@@ -31,6 +34,7 @@ export function exponentialPerKey({ baseMs = 5, maxMs = 1_000_000 } = {}): RateL
 export class TokenBucket {
   readonly #perSecond: number;
   readonly #burst: number;
+  readonly #mostOwed: number;
   readonly #clock: Clock;
   #tokens: number;
   #at: number;
@@ -38,14 +42,18 @@ export class TokenBucket {
   constructor({
     perSecond,
     burst,
+    mostOwed = Infinity,
     clock = systemClock,
   }: {
     perSecond: number;
     burst: number;
+    /** Tokens reserved ahead: one more costs no longer wait. */
+    mostOwed?: number;
     clock?: Clock;
   }) {
     this.#perSecond = perSecond;
     this.#burst = burst;
+    this.#mostOwed = mostOwed;
     this.#clock = clock;
     this.#tokens = burst;
     this.#at = clock.now();
@@ -62,7 +70,7 @@ export class TokenBucket {
   /** Takes a token in any case; the milliseconds until it is really there. */
   reserve(): number {
     this.#refill();
-    this.#tokens -= 1;
+    this.#tokens = Math.max(this.#tokens - 1, -this.#mostOwed);
     return this.#tokens >= 0 ? 0 : (-this.#tokens / this.#perSecond) * 1000;
   }
 
@@ -74,8 +82,13 @@ export class TokenBucket {
 }
 
 /** One bucket for all keys. */
-export function overallBucket({ perSecond = 10, burst = 100, clock = systemClock } = {}): RateLimiter {
-  const bucket = new TokenBucket({ perSecond, burst, clock });
+export function overallBucket({
+  perSecond = 10,
+  burst = 100,
+  longestMs = 30_000,
+  clock = systemClock,
+} = {}): RateLimiter {
+  const bucket = new TokenBucket({ perSecond, burst, mostOwed: (perSecond * longestMs) / 1000, clock });
   return { next: () => bucket.reserve(), failures: () => 0, forget: () => undefined };
 }
 

@@ -213,4 +213,16 @@ describe('the rate limiter', () => {
     await clock.advance(60_000);
     expect(limiter.next('later')).toBe(5);
   });
+
+  test('lets no key wait for more than 30 s for what the others have failed', async () => {
+    const clock = new VirtualClock();
+    const limiter = defaultRateLimiter(clock);
+    for (let failures = 0; failures < 5; failures += 1) {
+      for (let i = 0; i < 1_000; i += 1) limiter.next(`key-${i}`);
+      await clock.advance(15_000);
+    }
+    expect(limiter.next('another')).toBeLessThanOrEqual(30_000);
+    await clock.advance(30_000);
+    expect(limiter.next('later')).toBeLessThanOrEqual(100);
+  });
 });
