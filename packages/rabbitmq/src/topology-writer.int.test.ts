@@ -1,7 +1,9 @@
-import { expect, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
+import type { Channel } from 'amqplib';
 import { connectBroker, type BrokerConnection } from './connection.ts';
 import { createManagementClient } from './management/client.ts';
+import { tcpProxy } from './testing/tcp-proxy.ts';
 import { createTopologyWriter } from './topology-writer.ts';
 
 const events = { name: 'events', type: 'topic', durable: true, autoDelete: false, arguments: {} };
@@ -159,6 +161,24 @@ test('an operation whose connection is lost says so, and the next one has a new 
   await eventually(() => t.connection.isOpen);
   await writer.declareQueue(quorum('q'));
   expect(seen).toEqual([seen[0], 200]);
+});
+
+test('a channel that the broker opens when nobody waits for it any more is closed', async () => {
+  await using broker = await testBroker();
+  await using proxy = await tcpProxy(broker.amqpUrl);
+  await using connection = connectBroker({ url: proxy.through(broker.amqpUrl), name: 'slow' });
+  const opening = jest.spyOn(await connection.opened(), 'createChannel');
+  const writer = createTopologyWriter({ connection, timeoutMs: 200 });
+  proxy.stall();
+  await expect(writer.declareQueue(quorum('q'))).rejects.toMatchObject({
+    code: 'WARREN_BROKER_UNREACHABLE',
+    message: expect.stringContaining('no answer within 200 ms'),
+  });
+  const closed = jest.fn();
+  const late = opening.mock.results[0]?.value as Promise<Channel>;
+  void late.then((channel) => channel.once('close', closed));
+  await proxy.restore();
+  await eventually(() => closed.mock.calls.length === 1);
 });
 
 test('whoever waits for a place ends at once when its signal aborts', async () => {

@@ -114,13 +114,14 @@ class Channels implements TopologyWriter {
     const timer = setTimeout(() => {
       limit.reject(new Error(`no answer within ${timeoutMs} ms`));
     }, timeoutMs);
+    const opening = this.#open(AbortSignal.timeout(timeoutMs));
     let channel: Channel | undefined;
     const lost = deferred<never>();
     const onError = (reason: Error) => lost.reject(reason);
     const onClose = () => lost.reject(connection.lastError ?? new Error('the channel was closed'));
     let isAnswered = false;
     try {
-      channel = await Promise.race([this.#open(AbortSignal.timeout(timeoutMs)), limit.promise]);
+      channel = await Promise.race([opening, limit.promise]);
       channel.once('error', onError);
       channel.once('close', onClose);
       await Promise.race([operation(channel), lost.promise, limit.promise]);
@@ -135,7 +136,8 @@ class Channels implements TopologyWriter {
       channel?.off('error', onError);
       channel?.off('close', onClose);
       if (isAnswered && channel !== undefined) this.#idle.push(channel);
-      else if (channel !== undefined) void channel.close().catch(() => undefined); // the broker has closed it, or is silent
+      // The broker has closed it, is silent, or opens it when nobody waits for it any more.
+      else void opening.then((late) => late.close()).catch(() => undefined);
     }
   }
 
