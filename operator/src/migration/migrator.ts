@@ -8,7 +8,7 @@
  */
 import { connectBroker, MoveFailedError, moveMessages } from '@warren/rabbitmq';
 import type { BrokerConnection as AmqpConnection, Moved, MoveOptions } from '@warren/rabbitmq';
-import { COUNT_LAG_MS, migrationOf, temporaryNamesOf, temporaryObjects } from '@warren/topology';
+import { conflictsAt, COUNT_LAG_MS, migrationOf, temporaryNamesOf, temporaryObjects } from '@warren/topology';
 import type {
   Consumers,
   Inventory,
@@ -100,6 +100,13 @@ export class Migrator {
     }
     const { queue, memberships, steps } = migration;
     const counts = countsOf(migration, reading.found);
+    // Whoever deletes a subscription, or has it taken over, has not been told of a conflict before.
+    const conflicts = conflictsAt(queue, reading.found);
+    if (conflicts.length > 0)
+      return {
+        ...{ migration, moved: 0, remaining: sumOf(counts), failure: conflicts.join('; ') },
+        againMs: AFTER_FAILURE_MS,
+      };
     await tell?.(migration.consumers);
     await connection.settle(memberships, signal);
     let moved = 0;

@@ -11,7 +11,7 @@
  *   the outage. When it is back, everybody comes again, and one reading serves them all.
  * - What differs although this very spec was in force already is drift: it is told, and repaired unless driftPolicy is Report.
  */
-import { difference, foreignQueues, PLUGIN_MISSING, queuesThere } from '@warren/topology';
+import { difference, PLUGIN_MISSING, queuesThere } from '@warren/topology';
 import { retryModeOf, wantedTopology } from '@warren/topology';
 import type { WantedTopology } from '@warren/topology';
 import type { ReconcileContext, Result } from '@warren/controller';
@@ -29,18 +29,17 @@ import {
   claimableAge,
   Claiming,
   describeName,
-  describeTaken,
   hasOwnNames,
   isClaimed,
   isDeleting,
   keyOfBound,
-  mayAdopt,
   namespaceOf,
   subscriptionOf,
   tellsItsOwner,
 } from './claims.ts';
 import { applyDifference, bindConsumer } from './effects.ts';
-import { standAside, wasLetGo } from './hands-off.ts';
+import { conflictsOf } from './conflicts.ts';
+import { standAside } from './hands-off.ts';
 import { standingOf } from './handover.ts';
 import type { Standing } from './handover.ts';
 import { Remover } from './remover.ts';
@@ -218,9 +217,9 @@ export class SubscriptionReconciler {
     const about = { connection, wanted };
     let resource = first;
     if (!isClaimed(resource)) {
-      const taken = foreignQueues(wanted, found);
-      if (taken.length > 0 && !mayAdopt(resource) && !wasLetGo(resource)) {
-        await this.#voice.conclude(resource, { verdict: 'conflict', message: describeTaken(taken) }, about);
+      const taken = conflictsOf(resource, wanted, found);
+      if (taken.length > 0) {
+        await this.#voice.conclude(resource, { verdict: 'conflict', message: listed(taken) }, about);
         return {};
       }
       resource = await this.#claim(resource, reading, about);

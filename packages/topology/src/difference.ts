@@ -23,6 +23,7 @@ import { familyOf, isMadeByWarren } from './families.ts';
 import { overriddenIn } from './overriding.ts';
 import { isMember } from './policies.ts';
 import type { ObjectStep } from './steps.ts';
+import { temporaryConflicts } from './temporary.ts';
 
 export interface Difference {
   /** Somebody else's object has a name that is wanted: sentences. */
@@ -44,6 +45,7 @@ export function difference(wanted: WantedTopology, found: Inventory): Difference
       exchangeConflicts(exchange, found.exchanges.get(exchange.name)),
     ),
     ...wanted.queues.flatMap(({ name }) => queueConflicts(found.queues.get(name))),
+    ...temporaryConflicts(wanted.names, found),
   ];
   const blocked = [
     ...wanted.queues.flatMap((queue) => queueDifferences(queue, found.queues.get(queue.name))),

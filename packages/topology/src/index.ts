@@ -43,4 +43,5 @@ export * from './spec.ts';
 export * from './steps.ts';
 export * from './takeover-ends.ts';
 export * from './takeover.ts';
+export * from './temporary.ts';
 export * from './wanted.ts';

@@ -3,11 +3,12 @@ import fc from 'fast-check';
 import { difference, foreignQueues } from './difference.ts';
 import { inventoryOf } from './inventory.ts';
 import { deliveriesOf } from './layout.ts';
-import { migrationOf, temporaryObjects } from './migration.ts';
+import { migrationOf } from './migration.ts';
 import type { Migration } from './migration.ts';
 import type { WantedTopology } from './objects.ts';
 import { policyPlan } from './policy-plan.ts';
 import { describeStep } from './steps.ts';
+import { temporaryConflicts, temporaryObjects } from './temporary.ts';
 import { plainSpec } from './testing/arbitraries.ts';
 import { applyAll, emptyBroker } from './testing/model-broker.ts';
 import { KEYS, ModelFlow } from './testing/model-flow.ts';
@@ -88,6 +89,7 @@ class World {
     for (const step of policyPlan(memberships, this.flow.broker.policies)) this.flow.make(step);
     for (const step of all.slice(0, steps)) {
       const goesOn = this.flow.make(step, { limit: cut.messages ?? Infinity, unacked: cut.unacked ?? false });
+      expect(temporaryConflicts(want(layout).names, inventoryOf(this.flow.found()))).toEqual([]);
       // Between a move that has caught up and the next step nothing comes: that is what caught up says.
       if (step.step !== 'move' || step.until !== 'caughtUp')
         for (let times = 0; times < published; times += 1) this.publish();

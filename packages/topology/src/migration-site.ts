@@ -15,13 +15,14 @@ import {
   moving,
   redirected,
   sameAs,
-  temporaryNamesOf,
   unbind,
 } from './migration-steps.ts';
-import type { Migration, MigrationOptions, MoveStep, TemporaryNames } from './migration-steps.ts';
+import type { Migration, MigrationOptions, MoveStep } from './migration-steps.ts';
 import type { Binding, Exchange, FoundQueue, Membership, Queue, Settings } from './objects.ts';
 import { isMember } from './policies.ts';
 import type { ObjectStep } from './steps.ts';
+import { isTemporary, temporaryNamesOf } from './temporary.ts';
+import type { TemporaryNames } from './temporary.ts';
 
 /** A queue with its bindings, or partitions with the exchange that leads to them: as wanted and as found. */
 export interface SitePlan {
@@ -65,10 +66,12 @@ export class MigrationSite {
   /** Something of a migration is there. */
   get isOpen(): boolean {
     const { points, aside, arriving, waited, returning } = this.#names;
-    const { exchanges, queues, policyIndex } = this.#found;
+    const { policyIndex } = this.#found;
     return (
-      [points, aside, returning].some((name) => exchanges.has(name)) ||
-      [arriving, waited].some((name) => queues.has(name) || policyIndex.byQueue.has(name)) ||
+      [points, aside, returning, arriving, waited].some((name) =>
+        isTemporary(name, this.#plan.name, this.#found),
+      ) ||
+      [arriving, waited].some((name) => policyIndex.byQueue.has(name)) ||
       this.#plan.left.length > 0
     );
   }

@@ -54,26 +54,6 @@ export interface MigrationOptions {
   settled: (queue: string) => boolean;
 }
 
-export interface TemporaryNames {
-  points: string;
-  aside: string;
-  arriving: string;
-  waited: string;
-  returning: string;
-  passing: string;
-}
-
-export function temporaryNamesOf(queue: string): TemporaryNames {
-  return {
-    points: `${queue}.points`,
-    aside: `${queue}.aside`,
-    arriving: `${queue}.arriving`,
-    waited: `${queue}.waited`,
-    returning: `${queue}.returning`,
-    passing: `${queue}.passing`,
-  };
-}
-
 /** Deleted only when it was empty a while after the last movement: what is unacknowledged, or was routed just then, is counted late. */
 export function emptying(
   from: string,

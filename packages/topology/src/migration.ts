@@ -26,14 +26,12 @@ import type { Inventory } from './inventory.ts';
 import { deliveriesOf, entranceOf, foundDeliveries, hasKeys, layoutChange } from './layout.ts';
 import { MigrationSite } from './migration-site.ts';
 import type { SitePlan } from './migration-site.ts';
-import { declaration, emptying, temporaryNamesOf } from './migration-steps.ts';
+import { declaration, emptying } from './migration-steps.ts';
 import type { Migration, MigrationOptions } from './migration-steps.ts';
 import type { FoundQueue, Queue, WantedTopology } from './objects.ts';
 import { MOST_PARTITIONS, partitionOf } from './partitions.ts';
 import { streamQueuesOf } from './queue-types.ts';
-import type { ObjectStep } from './steps.ts';
 
-export { temporaryNamesOf } from './migration-steps.ts';
 export type {
   Consumers,
   Migration,
@@ -41,7 +39,6 @@ export type {
   MigrationPhase,
   MigrationStep,
   MoveStep,
-  TemporaryNames,
 } from './migration-steps.ts';
 
 /** Undefined where there is nothing to migrate, or what differs cannot be migrated: `difference` tells of that. */
@@ -68,23 +65,6 @@ export function migrationOf(
   const change = layoutChange(wanted, found);
   const migration = siteMigration(deliveryPlan(queues, wanted, found), queues, change, found, options);
   return migration === undefined ? undefined : besideOthers(migration, differing, wanted, found);
-}
-
-/** The temporary objects of a subscription that are there: a deletion that cannot wait takes them along. */
-export function temporaryObjects(
-  { queue, deadLetterQueue }: { queue: string; deadLetterQueue: string },
-  found: Inventory,
-): ObjectStep[] {
-  return [queue, deadLetterQueue]
-    .map(temporaryNamesOf)
-    .flatMap(({ points, aside, arriving, waited, returning, passing }) => [
-      ...[points, aside, returning, passing]
-        .filter((name) => found.exchanges.has(name))
-        .map((exchange) => ({ step: 'deleteExchange', exchange }) as const),
-      ...[arriving, waited]
-        .filter((name) => found.queues.has(name))
-        .map((name) => ({ step: 'deleteQueue', queue: name, onlyIfEmpty: false }) as const),
-    ]);
 }
 
 function changesOf(queue: Queue, found: Inventory): QueueChange[] {

@@ -2,11 +2,15 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { difference } from './difference.ts';
 import { inventoryOf } from './inventory.ts';
-import { migrationOf, temporaryNamesOf, temporaryObjects } from './migration.ts';
+import { migrationOf } from './migration.ts';
 import type { Migration, MigrationPhase } from './migration.ts';
 import type { Binding, WantedTopology } from './objects.ts';
 import { policyPlan } from './policy-plan.ts';
+import { quorumQueue } from './queue-types.ts';
 import { describeStep } from './steps.ts';
+import type { ObjectStep } from './steps.ts';
+import { strayBindings } from './takeover-ends.ts';
+import { conflictsAt, temporaryConflicts, temporaryNamesOf, temporaryObjects } from './temporary.ts';
 import { plainSpec } from './testing/arbitraries.ts';
 import { applyAll, emptyBroker } from './testing/model-broker.ts';
 import { ModelFlow } from './testing/model-flow.ts';
@@ -59,11 +63,17 @@ function pass(
   for (const step of policyPlan(migration.memberships, flow.broker.policies)) flow.make(step);
   for (const step of migration.steps) {
     const goesOn = flow.make(step);
+    expectKnown(flow);
     // Between a move that has caught up and the next step nothing comes: that is what caught up says.
     if (step.step !== 'move' || step.until !== 'caughtUp') between();
     if (!goesOn) break;
   }
   return migration.phase;
+}
+
+/** Whatever is there of a migration is known as Warren's own. */
+function expectKnown(flow: ModelFlow): void {
+  expect(temporaryConflicts(want('None').names, inventoryOf(flow.found()))).toEqual([]);
 }
 
 function finish(flow: ModelFlow, wanted: WantedTopology, between?: () => void): MigrationPhase[] {
@@ -259,6 +269,57 @@ describe('other queues than the main one', () => {
   });
 });
 
+describe('what somebody else has under a temporary name', () => {
+  const exchange = (name: string, type: string): ObjectStep => ({
+    step: 'declareExchange',
+    exchange: { name, type, durable: true, autoDelete: false, arguments: {} },
+  });
+  const theirs = temporaryNamesOf(QUEUE);
+  const strangers: [string, ObjectStep[]][] = [
+    [`exchange ${points}`, [exchange(points, 'topic')]],
+    [`exchange ${points}`, [exchange(points, 'fanout')]],
+    [`exchange ${theirs.returning}`, [exchange(theirs.returning, 'direct')]],
+    [
+      `exchange ${aside}`,
+      [
+        exchange(aside, 'fanout'),
+        { step: 'declareQueue', queue: quorumQueue('their.queue', {}) },
+        { step: 'bind', binding: { ...legacy, source: aside, destination: 'their.queue' } },
+      ],
+    ],
+    [`queue ${waited}`, [{ step: 'declareQueue', queue: quorumQueue(waited, {}) }]],
+    [
+      `queue ${arriving}`,
+      [{ step: 'declareQueue', queue: quorumQueue(arriving, { 'x-single-active-consumer': true }) }],
+    ],
+  ];
+
+  test.each(strangers)('%s is a conflict, opens no migration, and goes with no deletion', (what, steps) => {
+    const flow = made(want('None'));
+    for (const step of steps) flow.make(step);
+    const found = inventoryOf(flow.found());
+    const { names } = want('None');
+    const sentence = `${what} is somebody else's, and Warren makes one of that name while it migrates queue ${QUEUE}: delete it or choose another name`;
+    expect(difference(want('None'), found)).toMatchObject({
+      conflicts: [sentence],
+      steps: [],
+      memberships: [],
+    });
+    expect(conflictsAt(QUEUE, found)).toEqual([sentence]);
+    expect(next(flow, want('None'))).toBeUndefined();
+    expect(temporaryObjects(names, found)).toEqual([]);
+    expect(strayBindings(names, found)).toEqual([]);
+  });
+
+  test('is told of the dead-letter queue too', () => {
+    const flow = made(want('None'));
+    flow.make({ step: 'declareQueue', queue: quorumQueue(`${QUEUE}.dead.waited`, {}) });
+    expect(difference(want('None'), inventoryOf(flow.found())).conflicts).toEqual([
+      expect.stringContaining(`while it migrates queue ${QUEUE}.dead`),
+    ]);
+  });
+});
+
 describe('whatever happens on the way', () => {
   /** One decision, cut off after some steps: a move after some messages, perhaps with one published and not yet taken out. */
   const cut = fc.record({
@@ -290,6 +351,7 @@ describe('whatever happens on the way', () => {
               flow.make(step);
             for (const step of migration?.steps.slice(0, steps) ?? []) {
               const goesOn = flow.make(step, { limit: messages, unacked });
+              expectKnown(flow);
               for (let times = 0; times < more.published; times += 1) publish();
               if (!goesOn) break;
             }

@@ -1,10 +1,10 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { BrokerCapabilities } from './capabilities.ts';
-import { temporaryNamesOf } from './migration.ts';
 import { DEFAULT_EXCHANGES } from './names.ts';
 import { streamQueuesOf } from './queue-types.ts';
 import type { Subscription } from './spec.ts';
+import { temporaryNamesOf } from './temporary.ts';
 import { capabilities, spec } from './testing/arbitraries.ts';
 import { wantedTopology } from './wanted.ts';
 

@@ -5,12 +5,13 @@
 import type { Inventory } from './inventory.ts';
 import { boundTo, deliveriesOf, entranceOf, foundDeliveries, hasKeys, layoutChange } from './layout.ts';
 import type { Entrance } from './layout.ts';
-import { keepsOrder, moving, temporaryNamesOf, unbind } from './migration-steps.ts';
+import { keepsOrder, moving, unbind } from './migration-steps.ts';
 import type { MigrationStep } from './migration-steps.ts';
 import type { ExchangeNames, Names } from './names.ts';
 import type { FoundQueue, WantedTopology } from './objects.ts';
 import { keysOf } from './partitions.ts';
 import type { ObjectStep } from './steps.ts';
+import { isTemporary, temporaryNamesOf } from './temporary.ts';
 
 type Queue = Pick<Names, 'queue'>;
 
@@ -67,7 +68,7 @@ export function drainedTogether({ queue }: Queue, found: Inventory): FoundQueue[
 /** What a takeover that was called off has bound to the old one's points: it goes before the old one takes its events back. */
 export function strayBindings({ queue }: Queue, found: Inventory): ObjectStep[] {
   const { points } = temporaryNamesOf(queue);
-  if (!found.exchanges.has(points)) return [];
+  if (!isTemporary(points, queue, found)) return [];
   const own = [queue, keysOf(queue)];
   return [...found.bindings.values(), ...found.exchangeBindings.values()]
     .flat()
@@ -80,7 +81,8 @@ export function strayBindings({ queue }: Queue, found: Inventory): ObjectStep[] 
  * keeps an order, what waited is on its way to it.
  */
 export function isPastReturn(old: Queue, to: Queue, exchanges: ExchangeNames, found: Inventory): boolean {
-  return found.exchanges.has(temporaryNamesOf(old.queue).passing) || takesItsEvents(to, exchanges, found);
+  const { passing } = temporaryNamesOf(old.queue);
+  return isTemporary(passing, old.queue, found) || takesItsEvents(to, exchanges, found);
 }
 
 /** A subscription is bound to its events itself. */

@@ -26,7 +26,6 @@ import {
   moving,
   redirected,
   sameAs,
-  temporaryNamesOf,
   unbind,
 } from './migration-steps.ts';
 import type {
@@ -44,6 +43,7 @@ import { isMember } from './policies.ts';
 import type { ObjectStep } from './steps.ts';
 import { drainedTogether, entrancesOf, newEndOf, takesItsEvents } from './takeover-ends.ts';
 import type { NewEnd } from './takeover-ends.ts';
+import { temporaryNamesOf } from './temporary.ts';
 
 export interface TakeoverOptions extends MigrationOptions {
   /** The old queue and its wait queues were empty in two readings so far apart that every count is a new one. */

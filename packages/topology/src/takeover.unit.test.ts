@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { difference } from './difference.ts';
 import { inventoryOf } from './inventory.ts';
-import { migrationOf, temporaryNamesOf } from './migration.ts';
+import { migrationOf } from './migration.ts';
 import type { MigrationPhase, MigrationStep } from './migration.ts';
 import { DEFAULT_EXCHANGES, namesOf } from './names.ts';
 import type { Binding, Membership, WantedTopology } from './objects.ts';
@@ -11,6 +11,7 @@ import { deadLettersTo, quorumQueue } from './queue-types.ts';
 import { describeStep } from './steps.ts';
 import { drainedTogether, givingBack, isPastReturn, strayBindings } from './takeover-ends.ts';
 import { takeoverOf } from './takeover.ts';
+import { temporaryConflicts, temporaryNamesOf } from './temporary.ts';
 import { plainSpec } from './testing/arbitraries.ts';
 import { applyAll, emptyBroker } from './testing/model-broker.ts';
 import { KEYS, ModelFlow } from './testing/model-flow.ts';
@@ -100,6 +101,8 @@ function make(
   for (const step of policyPlan(memberships, flow.broker.policies)) flow.make(step);
   for (const step of steps.slice(0, most)) {
     const goesOn = flow.make(step, { limit: messages, unacked });
+    // Whatever is there of it is known as Warren's own.
+    expect(temporaryConflicts(OLD, inventoryOf(flow.found()))).toEqual([]);
     if (step.step !== 'move' || step.until !== 'caughtUp') between();
     if (!goesOn) break;
   }

@@ -1,0 +1,116 @@
+// What somebody else has under the names that Warren gives its objects stays as it is, and the subscription says so.
+import { expect, test } from '@jest/globals';
+import { eventually, testBroker } from '@warren/environment/testing';
+import { isReady } from '../testing/folder-operator.ts';
+import { shopWorld } from '../testing/shop-world.ts';
+import { agree, isSettled } from '../testing/takeover-world.ts';
+import type { VirtualHost } from '../testing/virtual-host.ts';
+
+const events = ['OrderPlaced'];
+const THEIRS = ['exchange shop.loyalty.points', 'queue shop.loyalty.waited'];
+
+/** A topic exchange `….points` and a queue `….waited` behind it, with a message. */
+async function makeTheirs(host: VirtualHost): Promise<void> {
+  const { api, publisher } = host;
+  const [exchange, queue] = ['shop.loyalty.points', 'shop.loyalty.waited'];
+  await api.declareExchange({
+    name: exchange,
+    type: 'topic',
+    durable: true,
+    autoDelete: false,
+    arguments: {},
+  });
+  await host.declareByHand(queue);
+  await api.bind({
+    source: exchange,
+    destination: queue,
+    destinationType: 'queue',
+    routingKey: '#',
+    arguments: {},
+  });
+  await publisher.publish({ exchange, routingKey: 'a.key', content: Buffer.from('theirs') });
+}
+
+async function expectTheirs({ api }: VirtualHost): Promise<void> {
+  const { exchanges, bindings } = await api.inventory();
+  expect(exchanges).toContainEqual(expect.objectContaining({ name: 'shop.loyalty.points', type: 'topic' }));
+  expect(bindings.filter(({ source }) => source === 'shop.loyalty.points')).toEqual([
+    expect.objectContaining({ destination: 'shop.loyalty.waited', routingKey: '#' }),
+  ]);
+  await eventually(async () => (await api.queue('shop.loyalty.waited'))?.messages === 1);
+}
+
+async function removeTheirs({ api }: VirtualHost): Promise<void> {
+  await api.deleteQueue('shop.loyalty.waited');
+  await api.deleteExchange('shop.loyalty.points');
+}
+
+test.concurrent(
+  'under the names of a migration: a conflict that says what to do, in a deletion too, and over when they are gone',
+  async () => {
+    await using shop = await shopWorld(await testBroker(), { loyalty: { events, deletionPolicy: 'Delete' } });
+    const { operator, world, host } = shop;
+    await makeTheirs(host);
+    await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'Conflict');
+    for (const theirs of THEIRS)
+      expect(operator.condition('loyalty', 'Ready')?.message).toContain(
+        `${theirs} is somebody else's, and Warren makes one of that name while it migrates queue shop.loyalty: ` +
+          'delete it or choose another name',
+      );
+    await world.subscribe('loyalty', { events, deletionPolicy: 'Delete', delivery: { ordering: 'Strict' } });
+    await eventually(
+      () =>
+        operator.condition('loyalty', 'Ready')?.observedGeneration ===
+        operator.resource('loyalty')?.metadata.generation,
+    );
+    await expectTheirs(host);
+    expect((await host.api.queue('shop.loyalty'))?.arguments).not.toHaveProperty('x-single-active-consumer');
+
+    await removeTheirs(host);
+    await eventually(() => isSettled(operator, 'loyalty'), { timeoutMs: 60_000 });
+    expect((await host.api.queue('shop.loyalty'))?.arguments).toHaveProperty('x-single-active-consumer');
+
+    await makeTheirs(host);
+    await world.unsubscribe('loyalty');
+    await eventually(() => operator.resource('loyalty') === undefined);
+    await expectTheirs(host);
+    expect((await host.api.inventory()).queues.map(({ name }) => name)).toEqual(['shop.loyalty.waited']);
+  },
+  120_000,
+);
+
+test.concurrent(
+  'under the names of a migration, before the subscription: it makes nothing until they are gone',
+  async () => {
+    await using shop = await shopWorld(await testBroker());
+    const { operator, world, host } = shop;
+    await makeTheirs(host);
+    await world.subscribe('loyalty', { events });
+    await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'Conflict');
+    expect(operator.resource('loyalty')?.metadata.finalizers ?? []).toEqual([]);
+    await expectTheirs(host);
+    expect(await host.api.queue('shop.loyalty')).toBeUndefined();
+    await removeTheirs(host);
+    await eventually(() => isReady(operator, 'loyalty'));
+  },
+);
+
+test.concurrent(
+  'under the names of a takeover: it waits and says for what, and goes on when they are gone',
+  async () => {
+    await using shop = await shopWorld(await testBroker(), { loyalty: { events } });
+    const { operator, host } = shop;
+    await host.publish('order.placed', ['mine']);
+    await makeTheirs(host);
+    await agree(shop, { events });
+    await eventually(() => operator.condition('points', 'TopologyInSync')?.reason === 'TakingOver');
+    expect(operator.condition('points', 'TopologyInSync')?.message).toContain(
+      "queue shop.loyalty.waited is somebody else's",
+    );
+    await expectTheirs(host);
+    await removeTheirs(host);
+    await eventually(() => isSettled(operator, 'points'), { timeoutMs: 60_000 });
+    await eventually(async () => (await host.api.queue('shop.points'))?.messages === 1);
+  },
+  120_000,
+);
