@@ -9,13 +9,17 @@ import { insistOnDigests, readValues } from './images/pinned.ts';
 
 const USAGE = `npm run deploy [-- options]: the operator and the shop in the cluster that kubectl points to
 
-  --values FOLDER             warren.yaml and shop.yaml in it are given to the charts, as npm run images --values writes them
+  --values FOLDER             warren.yaml and shop.yaml in it, either of which may be empty, are given to the charts, such as
+                              those that npm run images --values writes; a later one goes before an earlier one
   --pinned                    refuses values that leave an image without a digest
   --operator-namespace NAME   (warren-system)
   --shop-namespace NAME       (shop)
   --timeout DURATION          for each step of helm (10m)
   --orders N                  placed to try the shop; 0 places none (50)
   --help
+
+A value that a release was given before stays, also by hand, until another one is given for it; null takes it away, and the
+chart's own.
 
 CRDs first, then the operator, then the shop; then helm test, then orders all at once, each of which must end once. When
 something fails, both releases are rolled back to the revision that they had, or removed where they had none, and the exit
@@ -37,9 +41,11 @@ const report = printer(process.stdout);
 const run = promisify(execFile);
 
 /** Gives back stdout; rejects with what the command wrote to stderr. */
-async function call(command: string, args: readonly string[]): Promise<string> {
+async function call(command: string, args: readonly string[], input = ''): Promise<string> {
   try {
-    return (await run(command, args, { cwd: root, maxBuffer: 64 * 1024 * 1024 })).stdout;
+    const running = run(command, args, { cwd: root, maxBuffer: 64 * 1024 * 1024 });
+    running.child.stdin?.on('error', () => undefined).end(input); // it may end before it has read everything
+    return (await running).stdout;
   } catch (error) {
     const { stderr, stdout } = error as { stderr?: string; stdout?: string };
     if (stderr === undefined) throw error;
@@ -76,11 +82,18 @@ async function revisionsOf({ name, namespace }: Release): Promise<Revisions> {
   };
 }
 
-async function upgrade(release: Release, timeout: string): Promise<void> {
+async function upgrade(release: Release, { newest, good }: Revisions, timeout: string): Promise<void> {
   const { name, namespace, args } = release;
+  const here = ['--namespace', namespace];
   report(name, `upgrading in ${namespace}`);
-  const flags = ['--install', '--wait', '--timeout', timeout];
-  await call(helm, ['upgrade', name, `charts/${name}`, '--namespace', namespace, ...flags, ...args]);
+  // What an environment was given is not in the chart. As --reset-then-reuse-values, which brings a chart's own back for a null.
+  const last = String(good ?? newest);
+  const kept =
+    newest === 0
+      ? '{}'
+      : await call(helm, ['get', 'values', name, ...here, '--revision', last, '--output', 'json']);
+  const flags = ['--install', '--reset-values', '--wait', '--timeout', timeout, '--values', '-'];
+  await call(helm, ['upgrade', name, `charts/${name}`, ...here, ...flags, ...args], kept);
   report(name, `revision ${(await revisionsOf(release)).newest} runs`);
 }
 
@@ -133,7 +146,8 @@ async function deploy(releases: readonly [Release, Release], timeout: string, or
     );
   const before = await Promise.all(releases.map(revisionsOf));
   try {
-    for (const release of releases) await upgrade(release, timeout);
+    for (const [index, release] of releases.entries())
+      await upgrade(release, before[index] ?? { newest: 0, good: undefined }, timeout);
     await call(helm, ['test', shop.name, '--namespace', shop.namespace, '--timeout', timeout]);
     report('shop', 'helm test passed');
     if (orders === 0) return;
@@ -150,7 +164,7 @@ async function main(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      values: { type: 'string' },
+      values: { type: 'string', multiple: true, default: [] },
       pinned: { type: 'boolean' },
       'operator-namespace': { type: 'string', default: 'warren-system' },
       'shop-namespace': { type: 'string', default: 'shop' },
@@ -167,10 +181,10 @@ async function main(args: readonly string[]): Promise<void> {
   if (!Number.isInteger(orders) || orders < 0)
     throw new TypeError(`--orders takes a whole number, not "${values.orders}"`);
   const shop = values['shop-namespace'];
-  const folders = values.values === undefined ? [] : [values.values];
-  const contents = folders.map(readValues);
+  const contents = values.values.map(readValues);
   if (values.pinned === true) insistOnDigests(contents);
-  const given = (name: string) => folders.flatMap((folder) => ['--values', join(folder, `${name}.yaml`)]);
+  const given = (name: string) =>
+    values.values.flatMap((folder) => ['--values', join(folder, `${name}.yaml`)]);
   await deploy(
     [
       {

@@ -5,12 +5,14 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
 import { goBinaries, printer } from '@warren/environment';
 import { parse } from 'yaml';
+import { readValues } from '../scripts/images/pinned.ts';
 import { execute, root } from './support/helm.ts';
 
 interface Step {
   uses?: string;
   run?: string;
   with?: Record<string, unknown>;
+  env?: Record<string, string>;
 }
 
 interface Job {
@@ -129,9 +131,41 @@ describe('what is released or deployed', () => {
       const download = steps.find(({ uses }) => uses?.startsWith('actions/download-artifact@'));
       expect(download?.with).toEqual({ name: upload?.with?.['name'], path: upload?.with?.['path'] });
       const deploys = steps.flatMap(({ run }) => run ?? []).filter((run) => run.includes('npm run deploy'));
+      // Last goes first.
       expect(deploys).toEqual([
-        expect.stringMatching(/^npm run deploy -- --values digests --pinned --orders \d+$/),
+        expect.stringMatching(/^npm run deploy -- --values values --values digests --pinned --orders \d+$/),
       ]);
+    }
+  });
+
+  test.each([
+    ['', ''],
+    ['replicas: 3', 'service: { imagePullSecrets: [{ name: pull }] }'],
+  ])('is given what an environment has of its own: "%s"', async (warren, shop) => {
+    const steps = stepsOf('deploy.yaml').filter(({ env }) => env?.['WARREN_VALUES'] !== undefined);
+    expect(steps).toHaveLength(2);
+    for (const { run, env } of steps) {
+      expect(env).toMatchObject({
+        WARREN_VALUES: '${{ vars.WARREN_VALUES }}',
+        SHOP_VALUES: '${{ vars.SHOP_VALUES }}',
+      });
+      const work = mkdtempSync(join(tmpdir(), 'warren-values-'));
+      try {
+        const given = {
+          RUNNER_TEMP: work,
+          KUBECONFIG_TEXT: 'of a cluster',
+          WARREN_VALUES: warren,
+          SHOP_VALUES: shop,
+        };
+        const script = `cd '${work}'\n${run}`;
+        expect(await execute('bash', ['-e', '-c', script], { env: given })).toMatchObject({ code: 0 });
+        expect(readValues(join(work, 'values'))).toEqual({
+          warren: parse(warren) ?? {},
+          shop: parse(shop) ?? {},
+        });
+      } finally {
+        rmSync(work, { recursive: true, force: true });
+      }
     }
   });
 });
