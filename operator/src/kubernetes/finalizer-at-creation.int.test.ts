@@ -2,6 +2,7 @@
 import { expect, test } from '@jest/globals';
 import { helmBinary } from '@warren/environment';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
+import { policyOf } from '@warren/topology';
 import { conditionOf } from '../conditions.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import { finalizersAtCreation } from '../testing/admission.ts';
@@ -75,6 +76,9 @@ test("somebody else's queue is left as it is, and so it is when the subscription
   await it.world.subscribe('loyalty', { events, deletionPolicy: 'Delete' });
   await it.world.subscribe('payment', { events, deletionPolicy: 'Delete' });
   await it.host.declareByHand(it.queueOf('payment'));
+  // As by an operator that foresaw the policies before the queues were there, and ended.
+  const theirs = ['loyalty', 'payment'].map(it.queueOf);
+  await it.host.api.putPolicy(policyOf({ 'delivery-limit': 25 }, 0, theirs));
   await it.world.kubectl('delete', 'esub', 'payment', '--wait=false');
   await using _operator = it.start();
   await eventually(async () => (await reasonOf(it.world, 'loyalty')) === 'Conflict');
@@ -82,7 +86,8 @@ test("somebody else's queue is left as it is, and so it is when the subscription
   // Deleted before anybody looked.
   await eventually(() => isGone(it.world, 'payment'));
   await it.world.kubectl('delete', 'esub', 'loyalty', '--timeout=10s');
-  expect(await it.queues()).toEqual([it.queueOf('loyalty'), it.queueOf('payment')].sort());
+  expect(await it.queues()).toEqual(theirs);
+  await eventually(async () => (await it.host.api.inventory()).policies.length === 0);
 });
 
 test.each([

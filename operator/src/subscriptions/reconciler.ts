@@ -38,7 +38,7 @@ import {
   tellsItsOwner,
 } from './claims.ts';
 import { applyDifference, bindConsumer } from './effects.ts';
-import { conflictsOf } from './conflicts.ts';
+import { conflictsOf, foreseenInError } from './conflicts.ts';
 import { standAside } from './hands-off.ts';
 import { standingOf } from './handover.ts';
 import type { Standing } from './handover.ts';
@@ -220,6 +220,7 @@ export class SubscriptionReconciler {
       const taken = conflictsOf(resource, wanted, found);
       if (taken.length > 0) {
         await this.#voice.conclude(resource, { verdict: 'conflict', message: listed(taken) }, about);
+        await connection.settle(foreseenInError(resource, wanted, found), context.signal);
         return {};
       }
       resource = await this.#claim(resource, reading, about);

@@ -32,6 +32,7 @@ import { consumerOf } from '../users/handout.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
 import { hasFinalizer, isClaimed, keyOfBound, namespaceOf, subscriptionOf } from './claims.ts';
 import type { Claiming } from './claims.ts';
+import { foreseenInError } from './conflicts.ts';
 import { countsOf } from './counts.ts';
 import { describeLeftovers } from './leftovers.ts';
 import type { Findings } from './status.ts';
@@ -125,6 +126,7 @@ export class Remover {
     const { connection } = broker;
     const wanted = wantedTopology(subscriptionOf(resource), connection.capabilities);
     const { found } = await connection.inventory({ maxAgeMs: 0, signal });
+    await connection.settle(foreseenInError(resource, wanted, found), signal);
     return queuesThere(wanted, found).length > 0 && foreignQueues(wanted, found).length === 0;
   }
 

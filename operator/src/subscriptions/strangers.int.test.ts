@@ -2,6 +2,7 @@
 import { expect, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
 import { isReady } from '../testing/folder-operator.ts';
+import { recordCalls } from '../testing/recording-client.ts';
 import { shopWorld } from '../testing/shop-world.ts';
 import { agree, isSettled } from '../testing/takeover-world.ts';
 import type { VirtualHost } from '../testing/virtual-host.ts';
@@ -113,4 +114,54 @@ test.concurrent(
     await eventually(async () => (await host.api.queue('shop.points'))?.messages === 1);
   },
   120_000,
+);
+
+test.concurrent(
+  'declared after the reading on which policies were foreseen: it is a conflict, and loses the policy again',
+  async () => {
+    const calls = recordCalls();
+    // Nothing but a doubt has the broker read anew.
+    await using shop = await shopWorld(
+      await testBroker(),
+      { first: { events } },
+      { calls, resyncMs: 60_000 },
+    );
+    const { operator, world, host } = shop;
+    const queue = 'shop.loyalty';
+    const isNamed = async () =>
+      (await host.api.inventory()).policies.some(({ pattern }) => pattern.includes('loyalty'));
+    await host.declareByHand(queue);
+    await host.api.bind({
+      source: 'amq.topic',
+      destination: queue,
+      destinationType: 'queue',
+      routingKey: 'a.key',
+      arguments: {},
+    });
+    await host.publisher.publish({
+      exchange: 'amq.topic',
+      routingKey: 'a.key',
+      content: Buffer.from('theirs'),
+    });
+    let wasNamed = false;
+    // The one whose queue is there reads anew, when another one has written the policies for both.
+    calls.before = async (call) => {
+      if (call === 'inventory' && !wasNamed) await eventually(isNamed).then(() => (wasNamed = true));
+    };
+    await world.subscribe('loyalty', { events, deletionPolicy: 'Delete' });
+    await world.subscribe('other', { events });
+    await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'Conflict');
+    expect(wasNamed).toBe(true);
+    expect(operator.condition('loyalty', 'Ready')?.message).toContain(
+      `queue ${queue} existed before this subscription: to take it over, annotate it with warren.events/adopt=true`,
+    );
+    await eventually(async () => !(await isNamed()));
+    await eventually(() => isReady(operator, 'other'));
+    await world.unsubscribe('loyalty');
+    await eventually(() => operator.resource('loyalty') === undefined);
+    expect(
+      (await host.api.bindingsOf(queue)).map(({ source }) => source).filter((source) => source !== ''),
+    ).toEqual(['amq.topic']);
+    await eventually(async () => (await host.api.queue(queue))?.messages === 1);
+  },
 );

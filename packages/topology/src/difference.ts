@@ -19,7 +19,8 @@ import type {
   Queue,
   WantedTopology,
 } from './objects.ts';
-import { familyOf, isMadeByWarren } from './families.ts';
+import { familyOf } from './families.ts';
+import { isMarked } from './marks.ts';
 import { overriddenIn } from './overriding.ts';
 import { isMember } from './policies.ts';
 import type { ObjectStep } from './steps.ts';
@@ -79,14 +80,14 @@ export function changesBetween(
 
 /**
  * The wanted queues that are there already and that Warren did not make: whether they may be taken over is for the caller to
- * say. What Warren makes is in a policy of Warren's, and stays in it when its subscription goes and it is retained.
+ * say. What Warren makes is in a policy of Warren's, and stays in it when its subscription goes and it is retained; and it looks
+ * like Warren's, for a policy may name a queue that somebody else has made meanwhile.
  */
 export function foreignQueues(wanted: WantedTopology, found: Inventory): string[] {
   const there = queuesThere(wanted, found);
   const { byQueue, byFamily } = found.policyIndex;
-  const isOurs = (name: string) =>
-    byQueue.has(name) || (byFamily.has(familyOf(name) ?? '') && isMadeByWarren(name, found.queues));
-  return there.some(isOurs) ? [] : there;
+  const isNamed = (name: string) => byQueue.has(name) || byFamily.has(familyOf(name) ?? '');
+  return there.some(isNamed) && isMarked(wanted.names, found) ? [] : there;
 }
 
 /** Those under its names that are there, whoever made them: also partitions that are not wanted any more. */

@@ -71,6 +71,49 @@ describe('on an empty broker', () => {
   });
 });
 
+describe('queues that were there before a subscription', () => {
+  const made = (want: WantedTopology, found = emptyBroker) => applyAll(found, stepsOf(found, want));
+  const ofAnySpec = fc.tuple(subscription, capabilities).map(([one, can]) => wantedTopology(one, can));
+
+  test('that Warren made and that were retained are known, of whatever type, also by the dead letters alone', () => {
+    fc.assert(
+      fc.property(ofAnySpec, ofAnySpec, (before, now) => {
+        fc.pre(before.names.queue === now.names.queue);
+        const retained = made(before);
+        expect(foreignQueues(now, inventoryOf(retained))).toEqual([]);
+        const step = { step: 'deleteQueue', queue: before.names.queue, onlyIfEmpty: true } as const;
+        expect(foreignQueues(now, inventoryOf(apply(retained, step)))).toEqual([]);
+      }),
+    );
+  });
+
+  test('are known after a crash at any step, where the first that is made tells', () => {
+    fc.assert(
+      fc.property(ofAnySpec, fc.nat(), (want, crash) => {
+        fc.pre(want.queues.at(-1)?.arguments['x-queue-type'] === 'quorum');
+        const steps = stepsOf(emptyBroker, want);
+        const half = applyAll(emptyBroker, steps.slice(0, crash % (steps.length + 1)));
+        expect(foreignQueues(want, inventoryOf(half))).toEqual([]);
+      }),
+    );
+  });
+
+  test("that are somebody else's are so even where policies of Warren name them, which were foreseen", () => {
+    const args = fc.constantFrom(
+      {},
+      { 'x-dead-letter-exchange': 'their.dead', 'x-dead-letter-routing-key': 'k' },
+    );
+    fc.assert(
+      fc.property(ofAnySpec, args, (want, theirs) => {
+        const { policies } = made(want);
+        const queues = want.queues.map(({ name }) => ({ ...quorumQueue(name, theirs), type: 'quorum' }));
+        const found = inventoryOf({ ...emptyBroker, policies, queues });
+        expect(foreignQueues(want, found).sort()).toEqual(queues.map(({ name }) => name).sort());
+      }),
+    );
+  });
+});
+
 describe('what was changed by hand', () => {
   test('a deleted dead-letter queue comes back with its binding', () => {
     const broken = apply(made, { step: 'deleteQueue', queue: 'shop.loyalty.dead', onlyIfEmpty: false });

@@ -9,6 +9,7 @@
  *   warren.<hash>.<shard>   ^(shop\.loyalty|shop\.payment)$   queues          priority 10
  */
 import type { Inventory } from './inventory.ts';
+import { bearsMark } from './marks.ts';
 import type { FoundQueue, Settings } from './objects.ts';
 
 /** Below the policies that name their queues: they go before. */
@@ -47,18 +48,26 @@ export function suitsFamily(family: string, settings: Settings): boolean {
 
 /** Whether nothing says that a queue of a family is somebody else's. */
 export function isMadeByWarren(name: string, queues: ReadonlyMap<string, FoundQueue>): boolean {
-  const main =
-    name.endsWith('.dead') && familyOf(name)?.endsWith('.dead') === true ? name.slice(0, -5) : name;
-  return queues.get(main)?.arguments['x-dead-letter-routing-key'] === main;
+  const main = mainOf(name);
+  return bearsMark(queues.get(main), main);
 }
 
-/** Whether all quorum queues that a family's policy would apply to are Warren's: by their looks, or named by a policy of its. */
+/** The queue that a dead-letter queue belongs to. */
+function mainOf(name: string): string {
+  return familyOf(name)?.endsWith('.dead') === true ? name.slice(0, -5) : name;
+}
+
+/**
+ * Whether all quorum queues that a family's policy would apply to are Warren's: by their looks. What a policy of Warren's names
+ * may be somebody else's (foresight): it counts for a dead-letter queue only, whose queue is yet to be made.
+ */
 export function isOurs(
   family: string,
   { queues, policyIndex: { byQueue } }: Pick<Inventory, 'queues' | 'policyIndex'>,
 ): boolean {
+  const isForeseen = (name: string) => !queues.has(mainOf(name)) && byQueue.has(name);
   for (const { name, type } of queues.values())
-    if (type === 'quorum' && familyOf(name) === family && !byQueue.has(name) && !isMadeByWarren(name, queues))
+    if (type === 'quorum' && familyOf(name) === family && !isForeseen(name) && !isMadeByWarren(name, queues))
       return false;
   return true;
 }

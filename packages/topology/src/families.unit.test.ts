@@ -185,6 +185,13 @@ describe("somebody else's queue in a family", () => {
     expect(isOurs('other.*', found(theirs))).toBe(true);
   });
 
+  test('is one even where a policy of Warren names it: that was foreseen before it was there', () => {
+    const policies = [policyOf(A, 0, ['shop.s1', 'shop.s1.dead'])];
+    const named = inventoryOf({ ...nothing, queues: theirs, policies });
+    expect(isOurs('shop.*', named)).toBe(false);
+    expect(isOurs('shop.*.dead', named)).toBe(false);
+  });
+
   test("is not a dead-letter queue that Warren's policies name, though the queue it belongs to is yet to be made", () => {
     const deadOnly = made.filter(({ name }) => name.endsWith('.dead'));
     expect(deadOnly).toHaveLength(1);

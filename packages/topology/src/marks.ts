@@ -4,8 +4,34 @@
  */
 import type { Inventory } from './inventory.ts';
 import { queueOfWaitQueue } from './names.ts';
-import type { Queue } from './objects.ts';
+import type { FoundQueue, Queue, WantedTopology } from './objects.ts';
 import { streamQueuesOf } from './queue-types.ts';
+import { temporaryNamesOf } from './temporary.ts';
+
+/** It gives its dead letters the name of this queue, and refuses what it cannot take. */
+export function bearsMark(queue: FoundQueue | undefined, of: string): boolean {
+  const { 'x-dead-letter-routing-key': key, 'x-overflow': overflow } = queue?.arguments ?? {};
+  return key === of && overflow === 'reject-publish';
+}
+
+/**
+ * Whether something of a subscription is there that only Warren makes, be its queue of whatever type and layout, or in the middle
+ * of a migration: the dead-letter queue is known by its binding.
+ */
+export function isMarked(
+  { queue, deadLetterQueue, exchanges }: WantedTopology['names'],
+  { queues, partitions, bindings }: Inventory,
+): boolean {
+  const { arriving, waited } = temporaryNamesOf(queue);
+  const { retries } = streamQueuesOf(queue);
+  const marked = [queue, retries, arriving, waited].map((name) => queues.get(name));
+  return (
+    [...marked, ...(partitions.get(queue) ?? [])].some((each) => bearsMark(each, queue)) ||
+    (bindings.get(deadLetterQueue) ?? []).some(
+      ({ source, routingKey }) => source === exchanges.failedEvents && routingKey === queue,
+    )
+  );
+}
 
 /** The queue whose messages a wait queue holds; undefined for one that gives its messages back to nobody of that name. */
 export function waitsFor({ name, arguments: args }: Pick<Queue, 'name' | 'arguments'>): string | undefined {
@@ -18,7 +44,7 @@ export function waitsFor({ name, arguments: args }: Pick<Queue, 'name' | 'argume
 /** What was made beside a stream, as far as it is there, also where the stream is gone already. */
 export function besideStream(queue: string, { queues }: Pick<Inventory, 'queues'>): string[] {
   const { offsets, retries } = streamQueuesOf(queue);
-  const hasRetries = queues.get(retries)?.arguments['x-dead-letter-routing-key'] === queue;
+  const hasRetries = bearsMark(queues.get(retries), queue);
   const isStream = hasRetries || queues.get(queue)?.type === 'stream';
   const hasOffsets = isStream && queues.get(offsets)?.arguments['x-single-active-consumer'] === true;
   // The retries last: they tell whose the offsets are.

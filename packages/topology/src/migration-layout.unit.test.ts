@@ -89,7 +89,9 @@ class World {
     for (const step of policyPlan(memberships, this.flow.broker.policies)) this.flow.make(step);
     for (const step of all.slice(0, steps)) {
       const goesOn = this.flow.make(step, { limit: cut.messages ?? Infinity, unacked: cut.unacked ?? false });
-      expect(temporaryConflicts(want(layout).names, inventoryOf(this.flow.found()))).toEqual([]);
+      const found = inventoryOf(this.flow.found());
+      expect(temporaryConflicts(want(layout).names, found)).toEqual([]);
+      expect(foreignQueues(want(layout), found)).toEqual([]);
       // Between a move that has caught up and the next step nothing comes: that is what caught up says.
       if (step.step !== 'move' || step.until !== 'caughtUp')
         for (let times = 0; times < published; times += 1) this.publish();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { difference } from './difference.ts';
+import { difference, foreignQueues } from './difference.ts';
 import { inventoryOf } from './inventory.ts';
 import { migrationOf } from './migration.ts';
 import type { Migration, MigrationPhase } from './migration.ts';
@@ -73,7 +73,9 @@ function pass(
 
 /** Whatever is there of a migration is known as Warren's own. */
 function expectKnown(flow: ModelFlow): void {
-  expect(temporaryConflicts(want('None').names, inventoryOf(flow.found()))).toEqual([]);
+  const found = inventoryOf(flow.found());
+  expect(temporaryConflicts(want('None').names, found)).toEqual([]);
+  expect(foreignQueues(want('None'), found)).toEqual([]);
 }
 
 function finish(flow: ModelFlow, wanted: WantedTopology, between?: () => void): MigrationPhase[] {
