@@ -41,9 +41,16 @@ export function familyIn(pattern: string): string | undefined {
   return `${namespace}.*${dead === undefined ? '' : '.dead'}`;
 }
 
-/** Whether these settings can only be meant for quorum queues, as the policy of a family is. */
+/** What drops messages where there are neither Warren's dead letters nor `reject-publish`: of somebody else's queue, that is. */
+const DROPPING = ['message-ttl', 'max-length', 'max-length-bytes', 'expires'];
+
+/**
+ * Whether these settings can only be meant for quorum queues, as the policy of a family is, and do no harm to one that somebody
+ * else declares in it later. A dead-letter queue has an age in any case: named, all of them would be as many policies as ever.
+ */
 export function suitsFamily(family: string, settings: Settings): boolean {
-  return family.endsWith('.dead') || 'delivery-limit' in settings;
+  if (family.endsWith('.dead')) return true;
+  return 'delivery-limit' in settings && !DROPPING.some((key) => key in settings);
 }
 
 /** Whether nothing says that a queue of a family is somebody else's. */

@@ -98,6 +98,17 @@ describe('many queues of equal settings', () => {
     const steps = policyPlan(many(100, { 'max-length': 10 }), []);
     expect(policyIndexOf(after([], steps)).byFamily.size).toBe(0);
   });
+
+  test.each([{ 'max-length': 10 }, { 'message-ttl': 3_600_000 }])(
+    "are named when they would drop messages of somebody else's queue: %j",
+    (dropping) => {
+      const memberships = many(100, { ...A, ...dropping });
+      const policies = after([], policyPlan(memberships, []));
+      expect(policyIndexOf(policies).byFamily.size).toBe(0);
+      expect(lacking(memberships, policies)).toEqual([]);
+      expect(policyPlan(memberships, policies)).toEqual([]);
+    },
+  );
 });
 
 describe('a queue of a family', () => {
