@@ -8,7 +8,8 @@
  */
 import type { Inventory } from './inventory.ts';
 import type { Policy, Queue, Settings, WantedTopology } from './objects.ts';
-import { isFor, matcherOf, priorityAt, readPolicyName } from './policies.ts';
+import { matcherOf } from './patterns.ts';
+import { isFor, priorityAt, readPolicyName } from './policies.ts';
 import type { QueueType } from './spec.ts';
 
 type Found = Pick<Inventory, 'queues' | 'policyIndex' | 'operatorPolicies'>;
@@ -65,16 +66,17 @@ function merged(ours: unknown, theirs: unknown): unknown {
   return limit(theirs) < limit(ours) ? theirs : ours;
 }
 
-/** Of other people's user policies the one that the broker would apply. */
+/** Of other people's user policies the one that the broker applies, or would apply where it has not said which. */
 function foreignAt(queue: Queue, { policyIndex, queues }: Found): Policy | undefined {
-  // A pattern that only the broker can read: it says itself what it applies.
   const said = queues.get(queue.name)?.policy;
   return highest(
     policyIndex.others
-      .filter(({ policy, matches }) => {
-        if (readPolicyName(policy.name) !== undefined || !isFor(policy, typeOf(queue))) return false;
-        return matches(queue.name) || (policy.name === said && !isReadable(policy.pattern));
-      })
+      .filter(
+        ({ policy, matches }) =>
+          readPolicyName(policy.name) === undefined &&
+          isFor(policy, typeOf(queue)) &&
+          (said === undefined ? matches(queue.name) : policy.name === said),
+      )
       .map(({ policy }) => policy),
   );
 }
@@ -89,15 +91,6 @@ function highest(policies: readonly Policy[]): Policy | undefined {
 
 function typeOf(queue: Queue): QueueType {
   return (queue.arguments['x-queue-type'] as QueueType | undefined) ?? 'classic';
-}
-
-function isReadable(pattern: string): boolean {
-  try {
-    new RegExp(pattern);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function shown(value: unknown): string {

@@ -41,11 +41,31 @@ test('of several user policies the one that applies is named', () => {
   expect(overriddenIn(wanted, on({ policies }))[0]).toContain('policy "higher" (priority 12)');
 });
 
-test('a pattern that only the broker can read is believed of it', () => {
-  const policies = [theirs({ pattern: '^(?i)shop', priority: 11 })];
+test('which policy applies to a queue that is there, the broker is believed', () => {
   const queue = { name: 'shop.loyalty', type: 'quorum', durable: true, autoDelete: false, arguments: {} };
-  expect(overriddenIn(wanted, on({ policies }, [queue]))).toEqual([]);
-  expect(overriddenIn(wanted, on({ policies }, [{ ...queue, policy: 'theirs' }]))).toHaveLength(1);
+  const policies = [theirs({ priority: 11 })];
+  const ours = { ...queue, policy: 'warren.0123456789.0' };
+  expect(overriddenIn(wanted, on({ policies }, [ours]))).toEqual([
+    expect.stringContaining('applies to shop.loyalty.dead'),
+  ]);
+});
+
+test.each([
+  ['that only the broker can read', '^(?i)shop'],
+  ['that takes too long', '^([a-z0-9-]+)+!$'],
+])('a pattern %s is believed of it', (_it, pattern) => {
+  const name = 'a'.repeat(55);
+  const long = wantedTopology({ ...subscription, name }, modern);
+  const policies = [theirs({ pattern, priority: 11 })];
+  const queue = {
+    name: `shop.${name}`,
+    type: 'quorum',
+    durable: true,
+    autoDelete: false,
+    arguments: {},
+  };
+  expect(overriddenIn(long, on({ policies, operatorPolicies: policies }, [queue]))).toEqual([]);
+  expect(overriddenIn(long, on({ policies }, [{ ...queue, policy: 'theirs' }]))).toHaveLength(1);
 });
 
 test.each<[string, Record<string, unknown>, string | undefined]>([

@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
 import { canonical } from './canonical.ts';
 import { FAMILY_APPLY_TO, FAMILY_PRIORITY, familyIn, familyOf, familyPattern } from './families.ts';
 import type { Policy, Settings } from './objects.ts';
+import { matcherOf } from './patterns.ts';
 import type { QueueType } from './spec.ts';
 
 export const POLICY_PRIORITY = 10;
@@ -105,16 +106,6 @@ export function policyIndexOf(policies: readonly Policy[]): PolicyIndex {
     else for (const queue of queues) byQueue.set(queue, [...(byQueue.get(queue) ?? []), policy]);
   }
   return { byQueue, byFamily, others };
-}
-
-/** The broker's patterns are PCRE; one that only PCRE can read is taken to match nothing. */
-export function matcherOf(pattern: string): (queue: string) => boolean {
-  try {
-    const expression = new RegExp(pattern);
-    return (queue) => expression.test(queue);
-  } catch {
-    return () => false;
-  }
 }
 
 /** Whether a policy is for queues of this type. */

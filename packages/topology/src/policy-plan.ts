@@ -8,11 +8,11 @@
 import { canonical } from './canonical.ts';
 import { FAMILY_SIZE, familyIn, familyOf, suitsFamily } from './families.ts';
 import type { Membership, Policy, Settings } from './objects.ts';
+import { matcherOf } from './patterns.ts';
 import {
   escaped,
   familyPolicyOf,
   isIntact,
-  matcherOf,
   patternOf,
   policyOf,
   queuesIn,
