@@ -77,6 +77,8 @@ export interface PartitionCounts {
 
 export interface SubscriptionStatus {
   observedGeneration?: number;
+  /** The generation that was last in sync, where `TopologyInSync` says something else by now: what differs from it is drift. */
+  appliedGeneration?: number;
   conditions?: Condition[];
   queue?: string;
   deadLetterQueue?: string;

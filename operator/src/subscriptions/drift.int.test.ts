@@ -149,6 +149,31 @@ test('with driftPolicy Report the change stays and is told once, until somebody 
   expect(await host.keysOf('shop.loyalty')).toEqual(['order.placed', 'payment.approved']);
 });
 
+test('with driftPolicy Report a change that is made during a pause is told and left, too', async () => {
+  const spec = { events, driftPolicy: 'Report' as const };
+  await using shop = await shopWorld(await testBroker(), { loyalty: spec });
+  const { operator, world, host } = shop;
+  await world.subscribe('loyalty', spec, { annotations: { 'warren.events/paused': 'true' } });
+  await eventually(() => operator.condition('loyalty', 'TopologyInSync')?.reason === 'Paused');
+  await host.api.unbind({
+    source: 'events',
+    destination: 'shop.loyalty',
+    destinationType: 'queue',
+    routingKey: 'order.placed',
+    arguments: {},
+  });
+  // Looked at twice: the second reading began after that.
+  operator.calls.reset();
+  await eventually(() => operator.calls.made.filter((call) => call === 'inventory').length >= 2);
+
+  await world.subscribe('loyalty', spec);
+  await eventually(() => operator.condition('loyalty', 'TopologyInSync')?.reason === 'Drifted');
+  expect(operator.condition('loyalty', 'TopologyInSync')?.message).toContain(
+    'shop.loyalty is not bound to events by order.placed',
+  );
+  expect(await host.keysOf('shop.loyalty')).toEqual(['payment.approved']);
+});
+
 test('while nothing differs nothing is written, and a resync costs the same for one subscription as for many', async () => {
   const names = Array.from({ length: 60 }, (_, index) => `s${index}`);
   const specs = Object.fromEntries(names.map((name) => [name, { events: ['OrderPlaced'] }]));

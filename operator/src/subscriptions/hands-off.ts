@@ -15,6 +15,7 @@ import type { ResourceSource, StoryEvent } from '../source.ts';
 import { hasFinalizer, isClaimed, isDeleting, isUntouched, keyOfBound, namespaceOf } from './claims.ts';
 import { isReleasedTo, standingOf } from './handover.ts';
 import type { Lookup, Standing } from './handover.ts';
+import { appliedGenerationOf } from './status.ts';
 
 export interface HandsOffOptions {
   source: Pick<ResourceSource, 'subscriptions' | 'letGo' | 'removeFinalizer' | 'writeSubscriptionStatus'>;
@@ -65,7 +66,9 @@ export async function standAside(
     more: { [Field in keyof SubscriptionStatus]?: SubscriptionStatus[Field] | undefined } = {},
     said: Said[] = [],
   ) => {
-    const status = defined({ ...handsOffStatus(resource, reason, message, said), ...more });
+    // Whoever lets go takes back whatever has become of it; what is changed during a pause is drift.
+    const applied = { appliedGeneration: undefined };
+    const status = defined({ ...handsOffStatus(resource, reason, message, said), ...applied, ...more });
     if (isUntouched(resource)) await source.removeFinalizer(resource);
     if (!(await source.writeSubscriptionStatus(resource, status))) return;
     if (changes(resource.status, status))
@@ -94,7 +97,7 @@ export async function standAside(
   if (isPaused(resource)) {
     const message = `paused: nothing is changed or repaired until the annotation ${PAUSED_ANNOTATION} goes${halfDone(resource)}`;
     if (deleting) await leave('Retained', `deleted while paused: ${queues} and what they hold are left`);
-    else await say('Paused', message);
+    else await say('Paused', message, { appliedGeneration: appliedGenerationOf(resource) });
     return {};
   }
   if (standing.standing === 'releasing') {

@@ -91,6 +91,7 @@ export function statusOf(
   const inForce = effective ?? before?.effectiveArguments;
   return {
     ...(generation === undefined ? {} : { observedGeneration: generation }),
+    ...appliedStatus(verdict, resource),
     conditions: conditionsAfter(before?.conditions, said, generation, now),
     queue: names.queue,
     deadLetterQueue: names.deadLetterQueue,
@@ -227,12 +228,47 @@ export function listed(differences: readonly string[]): string {
   return differences.length > 5 ? `${shown}; and ${differences.length - 5} more` : shown;
 }
 
-/** Whether everything was made as this very spec wants it: what differs now, somebody else changed. */
-export function wasInSync({ metadata, status }: SubscriptionResource): boolean {
+/** What is said of a topology in which nothing was left to be made. */
+const IN_SYNC: ReadonlySet<string> = new Set(['InSync', 'Drifted', 'PolicyOverridden']);
+
+/** Whether the status says now that everything was made as this very spec wants it. */
+export function isSaidInSync({ metadata, status }: SubscriptionResource): boolean {
   const condition = conditionOf(status?.conditions, 'TopologyInSync');
   return (
     condition !== undefined &&
     condition.observedGeneration === metadata.generation &&
-    ['InSync', 'Drifted', 'PolicyOverridden'].includes(condition.reason)
+    IN_SYNC.has(condition.reason)
   );
+}
+
+/** Whether everything was made as this very spec wants it: what differs now, somebody else changed. */
+export function wasInSync(resource: SubscriptionResource): boolean {
+  const { metadata, status } = resource;
+  const applied = status?.appliedGeneration;
+  return isSaidInSync(resource) || (applied !== undefined && applied === metadata.generation);
+}
+
+/** Whose spec was the last one that everything was made for, and that nobody has begun to make anything anew for since. */
+export function appliedGenerationOf({
+  spec,
+  status,
+}: Pick<SubscriptionResource, 'spec' | 'status'>): number | undefined {
+  const condition = conditionOf(status?.conditions, 'TopologyInSync');
+  if (condition === undefined || !IN_SYNC.has(condition.reason)) return status?.appliedGeneration;
+  const isBeingRepaired = condition.reason === 'Drifted' && spec.driftPolicy !== 'Report';
+  return isBeingRepaired ? undefined : condition.observedGeneration;
+}
+
+/** These tell it by their condition, or have begun to make or remove something. */
+const NOT_APPLIED: ReadonlySet<Verdict['verdict']> = new Set([
+  ...(['inSync', 'drifted'] as const),
+  ...(['migrating', 'takingOver', 'deleting'] as const),
+]);
+
+function appliedStatus(
+  { verdict }: Verdict,
+  resource: SubscriptionResource,
+): Pick<SubscriptionStatus, 'appliedGeneration'> {
+  const applied = NOT_APPLIED.has(verdict) ? undefined : appliedGenerationOf(resource);
+  return applied === undefined ? {} : { appliedGeneration: applied };
 }

@@ -1,7 +1,7 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import type { SubscriptionResource, SubscriptionStatus } from '../resources.ts';
 import { followed } from '../scaling/state.ts';
-import { listed, statusOf, wasInSync } from './status.ts';
+import { appliedGenerationOf, isSaidInSync, listed, statusOf, wasInSync } from './status.ts';
 import type { Findings, Verdict } from './status.ts';
 import { storyOf } from './story.ts';
 
@@ -121,6 +121,74 @@ test('what differs is drift only where this very spec was in force', () => {
   expect(wasInSync(resource())).toBe(false);
   const conflict = statusOf(resource(), findings({ verdict: 'conflict', message: 'x' }), earlier);
   expect(wasInSync(resource(conflict))).toBe(false);
+});
+
+describe('that this very spec was in force', () => {
+  const drifted: Verdict = { verdict: 'drifted', differences: ['x'], policy: 'Report' };
+  const reporting = (status: SubscriptionStatus, generation = 1) => {
+    const one = resource(status, generation);
+    Object.assign(one.spec, { driftPolicy: 'Report' });
+    return one;
+  };
+  const after = (status: SubscriptionStatus, verdict: Verdict) =>
+    statusOf(reporting(status), findings(verdict), later);
+  const kept: Verdict[] = [
+    { verdict: 'claimed' },
+    { verdict: 'blocked', differences: ['x'] },
+    { verdict: 'conflict', message: 'x' },
+    { verdict: 'waiting', reason: 'BrokerUnavailable', message: 'x' },
+    { verdict: 'failed', reason: 'BindingTaken', message: 'x' },
+    { verdict: 'refused', reason: 'BrokerNotFound', message: 'x' },
+  ];
+
+  test.each(kept)(
+    'is remembered through %j, also where it had drifted, until the spec changes',
+    (verdict) => {
+      for (const status of [ready, after(ready, drifted)]) {
+        const then = after(after(status, verdict), verdict);
+        expect(then.appliedGeneration).toBe(1);
+        expect(isSaidInSync(reporting(then))).toBe(false);
+        expect(wasInSync(reporting(then))).toBe(true);
+        expect(wasInSync(reporting(then, 2))).toBe(false);
+        expect(after(then, { verdict: 'inSync' }).appliedGeneration).toBeUndefined();
+      }
+    },
+  );
+
+  const migration = { queue: 'shop.a', from: 'a', to: 'b', phase: 'Draining', moved: 0 };
+  const ended: Verdict[] = [
+    { verdict: 'migrating', migration },
+    { verdict: 'takingOver', migration },
+    { verdict: 'deleting', reason: 'Deleting', message: 'x' },
+  ];
+
+  test.each(ended)('is over with %j: what is half done is no drift', (verdict) => {
+    const failed = after(after(ready, verdict), { verdict: 'failed', reason: 'BrokerRefused', message: 'x' });
+    expect(wasInSync(reporting(failed))).toBe(false);
+  });
+
+  test('is over when a repair begins, so that one that fails is not told as drift at every attempt', () => {
+    const repairing = statusOf(
+      resource(ready),
+      findings({ verdict: 'drifted', differences: ['x'], policy: 'Repair' }),
+      later,
+    );
+    expect(wasInSync(resource(repairing))).toBe(true);
+    const failed = statusOf(
+      resource(repairing),
+      findings({ verdict: 'failed', reason: 'BrokerRefused', message: 'x' }),
+      later,
+    );
+    expect(wasInSync(resource(failed))).toBe(false);
+  });
+
+  test('is not in the status of one in sync, which an operator before this one has written the same', () => {
+    expect(ready.appliedGeneration).toBeUndefined();
+    expect(appliedGenerationOf(resource(ready))).toBe(1);
+    const before = after(ready, { verdict: 'failed', reason: 'BindingTaken', message: 'x' });
+    delete before.appliedGeneration;
+    expect(after(before, { verdict: 'failed', reason: 'BindingTaken', message: 'x' })).toEqual(before);
+  });
 });
 
 test('what scaling says is in the status, and stays while it has nothing new to say', () => {

@@ -18,7 +18,7 @@ import type { Claiming } from './claims.ts';
 import { countsOf } from './counts.ts';
 import { effectiveOf } from './effective.ts';
 import { offerOf, standingOf } from './handover.ts';
-import { statusOf, wasInSync } from './status.ts';
+import { isSaidInSync, statusOf } from './status.ts';
 import type { Findings, Verdict } from './status.ts';
 import { storyOf } from './story.ts';
 
@@ -49,7 +49,7 @@ export class Voice {
   /** Nobody can be asked now. What was in sync stays as it was last seen; who waits for something is told for what. */
   async wait(resource: SubscriptionResource | undefined, broker: BrokerState): Promise<void> {
     if (resource === undefined || broker.state !== 'down') return;
-    if (wasInSync(resource)) return this.sayScaling(resource);
+    if (isSaidInSync(resource)) return this.sayScaling(resource);
     const message = describeUnavailable(resource, broker.message);
     await this.conclude(resource, { verdict: 'waiting', reason: 'BrokerUnavailable', message });
   }
@@ -72,7 +72,7 @@ export class Voice {
   /** The broker is up, and slow or failing now and then: it is tried again, and what was in sync is not called anything else. */
   async failing(resource: SubscriptionResource | undefined, error: unknown): Promise<void> {
     if (resource === undefined) return;
-    if (wasInSync(resource)) return this.sayScaling(resource);
+    if (isSaidInSync(resource)) return this.sayScaling(resource);
     const why = error instanceof Error ? error.message : String(error);
     const message = `EventBroker "${resource.spec.brokerRef.name}" fails now and then, it is tried again: ${why}`;
     await this.conclude(resource, { verdict: 'waiting', reason: 'BrokerUnavailable', message });
