@@ -1,5 +1,6 @@
 /** What holds where the API server gives a subscription its finalizer at its creation (charts/warren, ADR 0030). */
 import { expect, test } from '@jest/globals';
+import { silentLog } from '@warren/controller';
 import { helmBinary } from '@warren/environment';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
 import { policyOf } from '@warren/topology';
@@ -10,6 +11,7 @@ import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-wor
 import type { ClusterOperator, KubernetesWorld } from '../testing/kubernetes-world.ts';
 import type { CallName } from '../testing/recording-client.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
+import { KubernetesSource } from './kubernetes-source.ts';
 
 const events = ['OrderPlaced'];
 
@@ -107,6 +109,26 @@ test.each([
     expect(await isGone(it.world, 'loyalty')).toBe(true);
   },
 );
+
+test('a status of one that was made anew in the meantime claims nothing for the next one of its name', async () => {
+  await using it = await shop();
+  const { cluster } = it.world;
+  await using source = new KubernetesSource({ cluster, instance: 'test', log: silentLog });
+  await it.world.subscribe('loyalty', { events });
+  const before = (await it.world.get('loyalty'))!;
+  await source.removeFinalizer(before);
+  const unclaimed = (await it.world.get('loyalty'))!;
+  expect(await source.writeSubscriptionStatus(unclaimed, { queue: 'first' })).toBe(true);
+  await it.world.kubectl('delete', 'esub', 'loyalty', '--timeout=10s');
+  await it.world.subscribe('loyalty', { events });
+  for (const known of [before, unclaimed])
+    await expect(source.writeSubscriptionStatus(known, { queue: 'second' })).rejects.toMatchObject({
+      code: 'WARREN_K8S_CONFLICT',
+    });
+  const anew = await it.world.get('loyalty');
+  expect(finalizersOf(anew)).toEqual(['warren.events/topology']);
+  expect(anew?.status).toBeUndefined();
+});
 
 test('an operator that ends in the middle of making its queues is followed by one that knows them', async () => {
   await using it = await shop();

@@ -41,6 +41,7 @@ import type {
   SubscriptionStatus,
 } from '../resources.ts';
 import type { ResourceSource, SecretRef, StoryEvent } from '../source.ts';
+import { isClaimed } from '../subscriptions/claims.ts';
 import { FreshCollection } from './fresh.ts';
 import { OwnWrites } from './own-writes.ts';
 
@@ -249,8 +250,21 @@ export class KubernetesSource implements ResourceSource {
     status: SubscriptionStatus,
   ): Promise<boolean> {
     if (isDeepStrictEqual(resource.status ?? {}, status)) return false;
-    this.subscriptions.wrote(await this.#subscriptionClient.applyStatus(resource.metadata, status));
+    this.subscriptions.wrote(
+      await this.#subscriptionClient.applyStatus(resource.metadata, status, this.#guardOf(resource)),
+    );
     return true;
+  }
+
+  /**
+   * One that has not claimed its names may be gone, and another one of its name have the finalizer from its creation: with a
+   * status besides, that one would have claimed them (ADR 0030). The API server compares the version, and no uid.
+   */
+  #guardOf(resource: SubscriptionResource): { resourceVersion?: string | undefined } {
+    if (isClaimed(resource)) return {};
+    const { metadata } = this.subscriptions.get(keyOf(resource.metadata)) ?? resource;
+    const { resourceVersion } = metadata.uid === resource.metadata.uid ? metadata : resource.metadata;
+    return { resourceVersion };
   }
 
   async writePublisherStatus(resource: PublisherResource, status: PublisherStatus): Promise<boolean> {

@@ -92,6 +92,24 @@ describe('the resource client', () => {
     });
   });
 
+  test('keeps a status from another object of that name, and from one that has changed, where it is told the version', async () => {
+    await using ns = await world.namespace();
+    const ref = { namespace: ns.name, name: 'w' };
+    const { metadata } = await client.create({ metadata: ref, spec: { size: 1 } });
+    const { resourceVersion } = metadata;
+    const written = await client.applyStatus(metadata, { seen: 1 }, { resourceVersion });
+    expect(written.status).toEqual({ seen: 1 });
+    const conflict = { code: 'WARREN_K8S_CONFLICT' };
+    await expect(client.applyStatus(metadata, { seen: 2 }, { resourceVersion })).rejects.toMatchObject(
+      conflict,
+    );
+    await client.delete(ref);
+    await client.create({ metadata: ref, spec: { size: 1 } });
+    const now = { resourceVersion: written.metadata.resourceVersion };
+    await expect(client.applyStatus(metadata, { seen: 2 }, now)).rejects.toMatchObject(conflict);
+    expect((await client.get(ref)).status).toBeUndefined();
+  });
+
   test('guards finalizers by version and uid, and helpers get through all the same', async () => {
     await using ns = await world.namespace();
     const ref = { namespace: ns.name, name: 'w' };

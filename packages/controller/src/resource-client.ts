@@ -32,6 +32,11 @@ export interface ApplyOptions extends WriteOptions {
   force?: boolean;
 }
 
+export interface StatusOptions extends ApplyOptions {
+  /** Throws ConflictError, and writes nothing, unless it is the current one. */
+  resourceVersion?: string | undefined;
+}
+
 export interface DeleteOptions extends CallOptions {
   uid?: string | undefined;
   resourceVersion?: string | undefined;
@@ -176,16 +181,18 @@ export class ResourceClient<T extends KubernetesObject> {
 
   /**
    * Server-side apply of the status alone. With a `uid`, throws ConflictError when it went to another object of that name:
-   * the API server does not look at the uid here, so the other one has that status until it is reconciled itself.
+   * the API server does not look at the uid here (an update of the status takes the metadata of whatever is there), so the other
+   * one has that status until it is reconciled itself. Where it may not have it for a moment, say a `resourceVersion`.
    */
   async applyStatus(
     ref: Ref & { uid?: string | undefined },
     status: StatusOf<T>,
-    options: ApplyOptions = {},
+    { resourceVersion, ...options }: StatusOptions = {},
   ): Promise<T> {
     const { name, namespace, uid } = ref;
     const path = this.#path(ref, 'status');
-    const written = await this.#apply(path, this.#whole({ metadata: { name, namespace }, status }), options);
+    const metadata = { name, namespace, resourceVersion };
+    const written = await this.#apply(path, this.#whole({ metadata, status }), options);
     if (uid === undefined || written.metadata.uid === uid) return written;
     throw new ConflictError(`${path}: the object was deleted and made again`, {
       status: 409,
