@@ -2,7 +2,7 @@
 import { setTimeout as paused } from 'node:timers/promises';
 import type { VirtualHost } from './virtual-host.ts';
 
-/** Publishes e-<from>, … until it is ended, each again until it is confirmed. `end` gives the number that comes next. */
+/** Publishes e-<from>, … until it is ended, each confirmed. `end` gives the number that comes next. */
 export function livePublishing(
   host: VirtualHost,
   from: number,

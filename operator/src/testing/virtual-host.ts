@@ -1,6 +1,6 @@
 /** For tests: a look into a virtual host, and messages in and out of it. */
 import { connectBroker, createConsumer, createManagementClient, createPublisher } from '@warren/rabbitmq';
-import type { Consumer, Handler, ManagementClient, Publisher } from '@warren/rabbitmq';
+import type { BrokerConnection, Consumer, Handler, ManagementClient, Publisher } from '@warren/rabbitmq';
 import type { ConsumerSettings } from '@warren/rabbitmq';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,8 +20,11 @@ export interface VirtualHost extends AsyncDisposable {
 
 export function virtualHost(access: { amqpUrl: string; managementUrl: string; vhost: string }): VirtualHost {
   const api = createManagementClient({ url: access.managementUrl, vhost: access.vhost });
-  const connection = connectBroker({ url: access.amqpUrl, name: 'operator-test' });
-  const publisher = createPublisher(connection, { exchange: 'events' });
+  const connect = (name: string) => connectBroker({ url: access.amqpUrl, name: `operator-test: ${name}` });
+  const publishing = connect('publisher');
+  // Of its own: a broker ends a whole connection when it cannot begin to consume from a queue that is just going.
+  let consuming: BrokerConnection | undefined;
+  const publisher = createPublisher(publishing, { exchange: 'events' });
   const consumers: Consumer[] = [];
   return {
     api,
@@ -34,7 +37,8 @@ export function virtualHost(access: { amqpUrl: string; managementUrl: string; vh
       );
     },
     consume: (settings, handle) => {
-      const consumer = createConsumer(connection, { settings, handle });
+      consuming ??= connect('consumers');
+      const consumer = createConsumer(consuming, { settings, handle });
       consumers.push(consumer);
       consumer.start();
       return consumer;
@@ -54,7 +58,7 @@ export function virtualHost(access: { amqpUrl: string; managementUrl: string; vh
     [Symbol.asyncDispose]: async () => {
       await Promise.all(consumers.map((consumer) => consumer.stop({ deadlineMs: 1_000 })));
       await publisher.close();
-      await connection.close();
+      await Promise.all([publishing.close(), consuming?.close()]);
       await api.close();
     },
   };
