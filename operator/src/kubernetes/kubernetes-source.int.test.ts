@@ -127,6 +127,18 @@ test('a deleted subscription goes with its queues; one that holds messages waits
   expect((await host.api.queue(`${world.namespace}.payment`))?.messages).toBe(1);
 });
 
+test('a deletion is done in one pass: what it says of itself does not stand in its own way', async () => {
+  const { kubeconfig } = await testKubernetes();
+  await using broker = await testBroker();
+  await using world = await kubernetesWorld(kubeconfig, broker);
+  await using operator = startClusterOperator(kubeconfig, world);
+  await world.subscribe('loyalty', { events, deletionPolicy: 'Delete' });
+  await eventually(() => world.isReady('loyalty'));
+  await world.kubectl('delete', 'esub', 'loyalty');
+  expect(await world.get('loyalty')).toBeUndefined();
+  expect(operator.conflicts).toBe(0);
+});
+
 test('a broker that refuses the deletion is waited for, but does not hold up the namespace', async () => {
   const { kubeconfig } = await testKubernetes();
   await using broker = await testBroker();

@@ -174,6 +174,29 @@ test('an immutable change says how many messages it moves, and still names the n
   expect(textOf(made, { colour: false, where: '' })).toContain('1204 messages are moved');
 });
 
+test('while a queue is being made anew, it says so, and no number of messages', () => {
+  const current = inForce(subscription());
+  const delivery = { ...plainSpec.delivery, ordering: 'Strict' as const };
+  const there = brokerOf(current);
+  const exchange = (name: string, args: Record<string, string>) => ({
+    ...{ name, type: 'fanout', durable: true, autoDelete: false, internal: false },
+    arguments: args,
+  });
+  const [points, aside] = [`${queue}.points`, `${queue}.aside`];
+  const found: Found = {
+    ...there,
+    exchanges: [...there.exchanges, exchange(points, { 'alternate-exchange': aside }), exchange(aside, {})],
+  };
+  const made = plan(found, {
+    subscriptions: [{ resource: { ...current, spec: { ...plainSpec, delivery } }, current }],
+  });
+  expect(made.subscriptions[0]?.notes).toContainEqual(
+    expect.stringMatching(/^queue shop\.loyalty is being made anew now: phase /),
+  );
+  expect(made.subscriptions[0]?.migrations[0]).not.toHaveProperty('messages');
+  expect(textOf(made, { colour: false, where: '' })).toContain('its messages are moved');
+});
+
 test('an autoscaler comes, changes and goes with the spec, and a user of its own with the first binding', () => {
   const scaling = { minReplicas: 1, maxReplicas: 10, drainWithin: '30s', engine: 'Auto' as const };
   const autoscaler = (before: typeof scaling | undefined, after: typeof scaling | undefined) => {

@@ -11,6 +11,7 @@ import {
   queueChanges,
   removal,
   retryModeOf,
+  temporaryObjects,
   wantedTopology,
 } from '@warren/topology';
 import type {
@@ -128,14 +129,19 @@ export function planSubscription(input: SubscriptionInput): Outcome {
     if (taken.length > 0 && !mayAdopt(resource)) return conclude({ conflicts: [describeTaken(taken)] });
     if (taken.length > 0) notes.push(`takes over ${taken.join(', ')}, which Warren did not make`);
   }
-  const migrations = migrationsTo(wanted, found);
+  const isUnderWay = temporaryObjects(wanted.names, found).length > 0;
+  const migrations = migrationsTo(wanted, found).map(({ messages, ...migration }) => ({
+    ...migration,
+    // What is under way has taken them elsewhere.
+    ...(messages === undefined || isUnderWay ? {} : { messages }),
+  }));
   const { conflicts, memberships, steps, overridden, later } = difference(wanted, remade(wanted, found));
   if (conflicts.length > 0) return conclude({ conflicts });
   notes.push(...overridden, ...later);
   const migration = migrationOf(wanted, found, { capabilities, settled: () => false });
   if (migrations.length > 0 && migration === undefined)
     return conclude({ conflicts: difference(wanted, found).blocked, notes });
-  if (migrations.length === 0 && migration !== undefined)
+  if (migration !== undefined && (isUnderWay || migrations.length === 0))
     notes.push(`queue ${migration.queue} is being made anew now: phase ${migration.phase}`);
   const beside = [
     ...userChange(resource, current, broker.resource),

@@ -109,7 +109,7 @@ function migrationText({ queue, changes, messages }: MigrationPlan): string {
   const what = changes.map(({ property, from, to }) => `${property} ${from} → ${to}`).join(', ');
   const moved =
     messages === undefined
-      ? 'its messages are moved (the broker does not tell how many)'
+      ? 'its messages are moved'
       : messages === 0
         ? 'it is empty'
         : `${messages} ${messages === 1 ? 'message is' : 'messages are'} moved`;

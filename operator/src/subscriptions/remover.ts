@@ -192,6 +192,9 @@ export class Remover {
     }
     // Said before it is done: should the resource come back, what is missing was not deleted by hand.
     if (steps.length > 0) await this.#say(resource, connection, 'Deleting', `${queuesOf(resource)} go`);
+    // While a stream is in a policy that is being written, its deletion can hold up that write, and all of the broker's with it.
+    if (steps.length > 0 && found.queues.get(names.queue)?.type === 'stream')
+      await connection.settle(memberships, signal);
     let left = false;
     for (const step of steps) {
       signal.throwIfAborted();
@@ -257,10 +260,20 @@ export class Remover {
   }
 
   async #finish(resource: SubscriptionResource, story: Omit<StoryEvent, 'action'>): Promise<Result> {
-    const result = await finishDeletion(resource, story, this.#options);
-    this.forget(keyOfBound(resource));
+    const key = keyOfBound(resource);
+    // What was said of it in the same reconcile has made it another version.
+    const now = this.#options.source.subscriptions.get(key);
+    const result = await finishDeletion(isSameSpec(now, resource) ? now : resource, story, this.#options);
+    this.forget(key);
     return result;
   }
+}
+
+function isSameSpec(
+  now: SubscriptionResource | undefined,
+  { metadata: { uid, generation } }: SubscriptionResource,
+): now is SubscriptionResource {
+  return now?.metadata.uid === uid && now?.metadata.generation === generation;
 }
 
 /** How many messages have ever gone into each of these, as far as the broker counts them. */

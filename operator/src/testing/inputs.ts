@@ -247,11 +247,11 @@ export const badInputs: BadInput[] = [
     'spec.startFrom: Invalid value: only a stream holds what was published before: write Now, or leave startFrom out',
   ]),
   subscription(
-    'a start yesterday',
-    `${right}\ndeletionPolicy: Delete\nqueue: { type: stream, maxAge: 7d }\nstartFrom: yesterday`,
+    'a start in a thirteenth month',
+    `${right}\ndeletionPolicy: Delete\nqueue: { type: stream, maxAge: 7d }\nstartFrom: 2026-13-01T10:00:00Z`,
     [
       8,
-      'spec.startFrom: Invalid value: "yesterday": neither Now, Earliest nor a time: write a time such as 2026-11-25T10:00:00Z',
+      'spec.startFrom: Invalid value: "2026-13-01T10:00:00Z": neither Now, Earliest nor a time: write a time such as 2026-11-25T10:00:00Z',
     ],
   ),
   subscription('a scaling of nobody', `${right}\nscaling: {}`, [

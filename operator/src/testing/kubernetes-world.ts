@@ -151,6 +151,8 @@ export interface ClusterOperator extends AsyncDisposable {
   /** Requests to the API server that change something. */
   readonly writes: number;
   readonly requests: readonly string[];
+  /** Answers of the API server that what is written has changed meanwhile. */
+  readonly conflicts: number;
   reset(): void;
   stop(): Promise<void>;
 }
@@ -164,10 +166,17 @@ export function startClusterOperator(
   const kubeConfig = new KubeConfig();
   kubeConfig.loadFromFile(kubeconfig);
   const requests: string[] = [];
+  let conflicts = 0;
   const cluster = createCluster({
     kubeConfig,
     fieldManager: 'warren-operator',
-    observer: { finished: ({ method }) => requests.push(method), retried: () => undefined },
+    observer: {
+      finished: ({ method, code }) => {
+        requests.push(method);
+        if (code === '409') conflicts += 1;
+      },
+      retried: () => undefined,
+    },
   });
   const log = createLog({ level: process.env['TEST_LOG_LEVEL'] ?? 'silent' });
   const source = new KubernetesSource({
@@ -195,8 +204,12 @@ export function startClusterOperator(
     get writes() {
       return requests.filter((method) => method !== 'GET').length;
     },
+    get conflicts() {
+      return conflicts;
+    },
     reset: () => {
       requests.length = 0;
+      conflicts = 0;
       calls.reset();
     },
     stop,

@@ -165,5 +165,6 @@ function idOf({ properties }: ConsumeMessage): string | undefined {
 function beginning(place: Place | undefined, startFrom: string): unknown {
   if (place !== undefined) return place.offset;
   if (startFrom === 'first') return startFrom;
-  return { '!': 'timestamp', value: Math.floor(Date.parse(startFrom) / 1_000) };
+  // AMQP has no time before 1970, and an offset from UTC may lead there.
+  return { '!': 'timestamp', value: Math.max(0, Math.floor(Date.parse(startFrom) / 1_000)) };
 }
