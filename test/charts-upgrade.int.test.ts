@@ -1,14 +1,10 @@
 /** An upgrade as the pages tell it, from a chart that did not have yet what the chart has now. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { parseDocument } from 'yaml';
 import { blocksOf } from './support/docs.ts';
-import { chartTools, charts, root, type Tools } from './support/helm.ts';
+import { chartTools, type Tools } from './support/helm.ts';
+import { olderChart } from './support/older-chart.ts';
 
 const namespace = `test-upgrade-${process.pid}`;
-const folder = mkdtempSync(join(tmpdir(), 'warren-older-'));
 let tools: Tools;
 
 beforeAll(async () => {
@@ -20,7 +16,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await tools.helm(['uninstall', 'warren', '--namespace', namespace, '--ignore-not-found']);
   await tools.kubectl(['delete', 'namespace', namespace, '--wait=false']);
-  rmSync(folder, { recursive: true, force: true });
 });
 
 async function kubectl(...args: string[]): Promise<string> {
@@ -32,17 +27,6 @@ async function kubectl(...args: string[]): Promise<string> {
 async function helm(args: readonly string[], values?: object): Promise<void> {
   const { code, stderr } = await tools.helm(args, values === undefined ? {} : { values });
   if (code !== 0) throw new Error(`helm ${args.join(' ')}: ${stderr}`);
-}
-
-/** The operator's chart without the value admissionPolicy and the template that reads it. */
-function olderChart(): string {
-  const chart = join(folder, 'warren');
-  cpSync(join(root, charts.warren), chart, { recursive: true });
-  rmSync(join(chart, 'templates/admission.yaml'));
-  const values = parseDocument(readFileSync(join(chart, 'values.yaml'), 'utf8'));
-  expect(values.delete('admissionPolicy')).toBe(true);
-  writeFileSync(join(chart, 'values.yaml'), values.toString());
-  return chart;
 }
 
 /** The upgrades of a release that a page tells to type, as arguments of helm, for this test's namespace and without waiting for pods. */
@@ -60,7 +44,8 @@ async function toldUpgrades(page: string): Promise<string[][]> {
 }
 
 test('an upgrade over a chart that lacks a value keeps what was set, and has the default of what is new', async () => {
-  await helm(['install', 'warren', olderChart(), '--namespace', namespace], { brokers: [], workers: 7 });
+  using older = olderChart();
+  await helm(['install', 'warren', older.path, '--namespace', namespace], { brokers: [], workers: 7 });
   const upgrade = (await toldUpgrades('docs/how-to/kind.md')).find(([, release]) => release === 'warren');
   await helm(upgrade!);
   const args = 'jsonpath={.spec.template.spec.containers[0].args}';

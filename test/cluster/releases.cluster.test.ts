@@ -1,6 +1,7 @@
-/** Releases come and go, events stay: `helm upgrade` and `helm rollback` of both charts, with orders under way. */
+/** Releases come and go, events stay: `helm upgrade` from an older chart and `helm rollback` to it, with orders under way. */
 import { beforeAll, expect, test } from '@jest/globals';
 import { get } from '../../scripts/shop-client.ts';
+import { olderChart } from '../support/older-chart.ts';
 import { startLoad } from './load.ts';
 import { clusterShop, SHOP, SYSTEM, values, type ClusterShop } from './support.ts';
 
@@ -32,16 +33,23 @@ const identities = () =>
     '--output=jsonpath={range .items[*]}{.metadata.name}={.metadata.uid} {end}',
   ]);
 
-test('an upgrade of both charts and its rollback keep every event and every subscription', async () => {
+test('an upgrade of both charts, from an older one, and its rollback keep every event and every subscription', async () => {
   const began = new Date().toISOString();
   const subscriptions = await identities();
-  const good = { warren: await revision('warren', SYSTEM), shop: await revision('shop', SHOP) };
-  await using load = await startLoad(shop, 10);
-  const upgrade = (release: 'warren' | 'shop', namespace: string, changed: object) =>
-    shop.helm(['upgrade', release, `charts/${release}`, '--namespace', namespace, '--wait', '--timeout=5m'], {
+  const upgrade = (
+    release: 'warren' | 'shop',
+    namespace: string,
+    changed: object,
+    chart = `charts/${release}`,
+  ) =>
+    shop.helm(['upgrade', release, chart, '--namespace', namespace, '--wait', '--timeout=5m'], {
       ...values[release],
       ...changed,
     });
+  using older = olderChart();
+  await upgrade('warren', SYSTEM, {}, older.path);
+  const good = { warren: await revision('warren', SYSTEM), shop: await revision('shop', SHOP) };
+  await using load = await startLoad(shop, 10);
   await upgrade('warren', SYSTEM, { workers: 16, logLevel: 'debug' });
   await upgrade('shop', SHOP, {
     services: {
