@@ -1,5 +1,6 @@
 /** The deletion of something that gets a binding: how long it still waits for a broker that does not answer, and its end. */
 import type { Log, Result } from '@warren/controller';
+import { concernsBroker } from './brokers/broker-status.ts';
 import type { BoundResource } from './resources.ts';
 import type { ResourceSource, StoryEvent } from './source.ts';
 import { tellOf } from './telling.ts';
@@ -10,8 +11,13 @@ export interface Patience {
   leftMs: number;
 }
 
-/** After so many failures in a row, the last of them seconds apart, a broker that answers counts as one that does not. */
-export const FAILURES_BORNE = 10;
+/** After so many failures in a row, the last of them seconds apart, a broker that answers counts as one that refuses. */
+const FAILURES_BORNE = 10;
+
+/** Whether a broker that is up does not let it be done, or has failed at it often enough. @param failures in a row before this one */
+export function isRefused(error: unknown, failures: number): boolean {
+  return !concernsBroker(error) || failures >= FAILURES_BORNE;
+}
 
 export const ENDLESS: Patience = { isOver: false, leftMs: Infinity };
 

@@ -130,11 +130,9 @@ export function planSubscription(input: SubscriptionInput): Outcome {
     if (taken.length > 0) notes.push(`takes over ${taken.join(', ')}, which Warren did not make`);
   }
   const isUnderWay = temporaryObjects(wanted.names, found).length > 0;
-  const migrations = migrationsTo(wanted, found).map(({ messages, ...migration }) => ({
-    ...migration,
-    // What is under way has taken them elsewhere.
-    ...(messages === undefined || isUnderWay ? {} : { messages }),
-  }));
+  const counted = migrationsTo(wanted, found);
+  // What is under way has taken the messages elsewhere.
+  const migrations = isUnderWay ? counted.map(({ messages: _, ...migration }) => migration) : counted;
   const { conflicts, memberships, steps, overridden, later } = difference(wanted, remade(wanted, found));
   if (conflicts.length > 0) return conclude({ conflicts });
   notes.push(...overridden, ...later);

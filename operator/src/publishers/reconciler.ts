@@ -12,7 +12,7 @@ import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { tlsEntriesOf } from '../brokers/secret.ts';
-import { FAILURES_BORNE } from '../deletion.ts';
+import { isRefused } from '../deletion.ts';
 import { ConsumerUserError } from '../errors.ts';
 import { PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { PublisherResource } from '../resources.ts';
@@ -73,12 +73,10 @@ export class PublisherReconciler {
     } catch (error) {
       context.signal.throwIfAborted();
       const now = source.publishers.get(key);
-      const concerns = concernsBroker(error);
-      const isDown = concerns && !(await registry.verify(broker));
+      const isDown = concernsBroker(error) && !(await registry.verify(broker));
       if (now !== undefined && isDeleting(now)) {
         if (isDown) return await this.#remover.remove(now, context);
-        const isRefused = !concerns || context.failures >= FAILURES_BORNE;
-        const held = isRefused ? await this.#remover.refused(now, error) : undefined;
+        const held = isRefused(error, context.failures) ? await this.#remover.refused(now, error) : undefined;
         if (held !== undefined) return held;
         throw error;
       }

@@ -19,7 +19,7 @@ import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker } from '../brokers/broker-status.ts';
 import type { Reading } from '../brokers/mirror.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
-import { FAILURES_BORNE } from '../deletion.ts';
+import { isRefused } from '../deletion.ts';
 import { ConsumerUserError } from '../errors.ts';
 import { Migrator } from '../migration/migrator.ts';
 import { beginningOf, endOf, progressOf } from '../migration/progress.ts';
@@ -127,8 +127,7 @@ export class SubscriptionReconciler {
       context.signal.throwIfAborted();
       const concerns = concernsBroker(error);
       const isDown = concerns && !(await registry.verify(broker));
-      const isRefused = !concerns || context.failures >= FAILURES_BORNE;
-      if (!isDown && isRefused && isDeleting(resource)) {
+      if (!isDown && isDeleting(resource) && isRefused(error, context.failures)) {
         const held = await this.#remover.refused(resource, error);
         if (held !== undefined) return held;
       }
