@@ -54,13 +54,7 @@ test('what is changed by hand is repaired when the broker tells of it, on any vi
 
   await host.api.deleteQueue('shop.loyalty');
   await eventually(() => repairs(operator) === 1);
-  await host.api.unbind({
-    source: 'events',
-    destination: 'shop.loyalty',
-    destinationType: 'queue',
-    routingKey: 'order.placed',
-    arguments: {},
-  });
+  await host.unbindByHand('shop.loyalty', 'order.placed');
   await eventually(() => repairs(operator) === 2);
   const { policy = '' } = (await host.api.queue('shop.loyalty')) ?? {};
   await host.api.deletePolicy(policy);
@@ -128,10 +122,7 @@ test('what the operator makes itself is no news: a hundred subscriptions cost no
   await eventually(() => names.every((name) => isReady(operator, name)));
   // What is told now comes after all that was told of them, and in one event.
   await using host = virtualHost(access);
-  await host.api.unbind({
-    ...{ source: 'events', destination: 'shop.s0', destinationType: 'queue' },
-    ...{ routingKey: 'order.placed', arguments: {} },
-  });
+  await host.unbindByHand('shop.s0', 'order.placed');
   await eventually(() => repairs(operator) === 1);
   expect(operator.told.filter(({ reason }) => reason === 'Drifted')).toHaveLength(1);
   expect(looks(operator)).toBe(1);

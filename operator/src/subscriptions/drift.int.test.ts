@@ -34,14 +34,7 @@ const byHand: Record<
     says: 'queue shop.loyalty.dead is missing',
   },
   'a binding is deleted': {
-    change: ({ api }) =>
-      api.unbind({
-        source: 'events',
-        destination: 'shop.loyalty',
-        destinationType: 'queue',
-        routingKey: 'order.placed',
-        arguments: {},
-      }),
+    change: (host) => host.unbindByHand('shop.loyalty', 'order.placed'),
     isRight: async (host) => (await host.keysOf('shop.loyalty')).length === 2,
     says: 'shop.loyalty is not bound to events by order.placed',
   },
@@ -155,13 +148,7 @@ test('with driftPolicy Report a change that is made during a pause is told and l
   const { operator, world, host } = shop;
   await world.subscribe('loyalty', spec, { annotations: { 'warren.events/paused': 'true' } });
   await eventually(() => operator.condition('loyalty', 'TopologyInSync')?.reason === 'Paused');
-  await host.api.unbind({
-    source: 'events',
-    destination: 'shop.loyalty',
-    destinationType: 'queue',
-    routingKey: 'order.placed',
-    arguments: {},
-  });
+  await host.unbindByHand('shop.loyalty', 'order.placed');
   // Looked at twice: the second reading began after that.
   operator.calls.reset();
   await eventually(() => operator.calls.made.filter((call) => call === 'inventory').length >= 2);

@@ -12,6 +12,8 @@ export interface VirtualHost extends AsyncDisposable {
   consume(settings: ConsumerSettings, handle: Handler): Consumer;
   /** A durable queue that no subscription has made; a quorum queue where nothing else is said. */
   declareByHand(queue: string, args?: Record<string, unknown>): Promise<void>;
+  /** Takes a queue away from `events`, as somebody would who drifts it. */
+  unbindByHand(queue: string, routingKey: string): Promise<void>;
   /** The routing keys by which a queue is bound to `events`. */
   keysOf(queue: string): Promise<string[]>;
   /** What the policy that applies to a queue sets, as the broker says. */
@@ -45,6 +47,8 @@ export function virtualHost(access: { amqpUrl: string; managementUrl: string; vh
     },
     declareByHand: (name, args = { 'x-queue-type': 'quorum' }) =>
       api.declareQueue({ name, durable: true, autoDelete: false, arguments: args }),
+    unbindByHand: (destination, routingKey) =>
+      api.unbind({ source: 'events', destination, destinationType: 'queue', routingKey, arguments: {} }),
     keysOf: async (queue) =>
       (await api.bindingsOf(queue))
         .filter(({ source }) => source === 'events')
