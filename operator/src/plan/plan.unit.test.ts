@@ -233,6 +233,25 @@ test('somebody else’s queue is a conflict that says how to take it over; a str
   expect(blocked.subscriptions[0]?.conflicts[0]).toContain('is of type stream');
 });
 
+test('queues that were its own until it was unmanaged are taken back', () => {
+  const foreign = { name: queue, type: 'quorum', durable: true, autoDelete: false, arguments: {} };
+  const managed = inForce(subscription());
+  const condition = {
+    type: 'TopologyInSync',
+    status: 'Unknown',
+    reason: 'Unmanaged',
+    message: '',
+    observedGeneration: 1,
+    lastTransitionTime: '',
+  } as const;
+  const unmanaged = subscription({}, { annotations: { 'warren.events/unmanaged': 'true' } });
+  const current = { ...unmanaged, status: { ...managed.status, conditions: [condition] } };
+  const found = { ...nothing, queues: [foreign] };
+  const [made] = plan(found, { subscriptions: [{ resource: subscription(), current }] }).subscriptions;
+  expect(made?.conflicts).toEqual([]);
+  expect(made?.notes).toContain('takes back shop.loyalty, its own until it was unmanaged');
+});
+
 test('a broker that is not there, or does not allow the namespace, is a conflict', () => {
   const subscriptions = [{ resource: subscription() }];
   const missing = planOf({

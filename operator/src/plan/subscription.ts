@@ -31,15 +31,9 @@ import {
   UNMANAGED_ANNOTATION,
 } from '../resources.ts';
 import type { BrokerResource, SubscriptionResource } from '../resources.ts';
-import {
-  describeTaken,
-  isClaimed,
-  isDeleting,
-  mayAdopt,
-  namespaceOf,
-  subscriptionOf,
-} from '../subscriptions/claims.ts';
-import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
+import { isClaimed, isDeleting, namespaceOf, subscriptionOf } from '../subscriptions/claims.ts';
+import { conflictsOf } from '../subscriptions/conflicts.ts';
+import { isPaused, isUnmanaged, wasLetGo } from '../subscriptions/hands-off.ts';
 import { bindingNameOf } from '../users/handout.ts';
 import { scalingNameOf } from '../scaling/engines.ts';
 import { wasInSync } from '../subscriptions/status.ts';
@@ -125,9 +119,16 @@ export function planSubscription(input: SubscriptionInput): Outcome {
   const wanted = wantedTopology(subscriptionOf(resource), capabilities);
   const notes = takeoverNotes(resource, found);
   if (current === undefined || !isClaimed(current)) {
-    const taken = foreignQueues(wanted, found);
-    if (taken.length > 0 && !mayAdopt(resource)) return conclude({ conflicts: [describeTaken(taken)] });
-    if (taken.length > 0) notes.push(`takes over ${taken.join(', ')}, which Warren did not make`);
+    const applied = current?.status === undefined ? resource : { ...resource, status: current.status };
+    const conflicts = conflictsOf(applied, wanted, found);
+    if (conflicts.length > 0) return conclude({ conflicts });
+    const taken = foreignQueues(wanted, found).join(', ');
+    if (taken !== '')
+      notes.push(
+        wasLetGo(applied)
+          ? `takes back ${taken}, its own until it was unmanaged`
+          : `takes over ${taken}, which Warren did not make`,
+      );
   }
   const isUnderWay = temporaryObjects(wanted.names, found).length > 0;
   const counted = migrationsTo(wanted, found);
