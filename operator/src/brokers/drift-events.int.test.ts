@@ -128,6 +128,23 @@ test('what the operator makes itself is no news: a hundred subscriptions cost no
   expect(looks(operator)).toBe(1);
 });
 
+test('a queue that somebody made since the last look is found by who is new, among many others', async () => {
+  await using access = await virtualHostFor('guest', 'hearsay');
+  await using host = virtualHost(access);
+  await using world = await folderWorld(access);
+  await using operator = await startFolderOperator(world, NEVER);
+  await eventually(() => operator.brokerCondition('DriftEvents')?.reason === 'Listening');
+  await host.declareByHand('shop.s30.dead', { 'x-queue-type': 'classic' });
+  const names = Array.from({ length: 60 }, (_, index) => `s${index}`);
+  for (const name of names) await world.subscribe(name, { events });
+  const others = names.filter((name) => name !== 's30');
+  await eventually(() => others.every((name) => isReady(operator, name)));
+  await eventually(() => operator.condition('s30', 'Ready')?.reason === 'Conflict');
+  expect(operator.condition('s30', 'Ready')?.message).toContain('shop.s30.dead');
+  expect(await host.api.queue('shop.s30')).toBeUndefined();
+  expect(await host.api.queue('shop.s30.dead')).toMatchObject({ type: 'classic' });
+});
+
 test('a user who may not see the exchange is told once what is missing, and the comparison goes on', async () => {
   await using access = await virtualHostFor('guest', 'least');
   await administer('PUT', 'users/least', { password: 'least', tags: 'policymaker' });
