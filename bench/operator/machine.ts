@@ -54,9 +54,9 @@ export async function partsOfEnvironment(): Promise<Map<Part, number>> {
   return found;
 }
 
-/** CPU seconds of the parts from now until it is called. */
-export async function cpuMeter(): Promise<() => Promise<Partial<Record<Part, number>>>> {
-  const parts = await partsOfEnvironment();
+/** CPU seconds of the parts, and of the bench itself, from now until it is called. */
+export async function cpuMeter(): Promise<() => Promise<Partial<Record<Part | 'bench', number>>>> {
+  const parts = new Map<Part | 'bench', number>([...(await partsOfEnvironment()), ['bench', process.pid]]);
   const read = async () =>
     Promise.all([...parts].map(async ([part, pid]) => [part, (await usageOf(pid)).cpuSeconds] as const));
   const before = new Map(await read());

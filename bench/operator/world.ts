@@ -15,13 +15,15 @@ export function specOf(): EventSubscriptionSpec {
   return { ...plainSpec, events: EVENTS, deletionPolicy: 'Delete' };
 }
 
+/** As `kubectl` does. */
 export async function create(world: KubernetesWorld, names: Iterable<string>): Promise<void> {
   const { namespace, subscriptions } = world;
   await inParallel(names, async (name) => {
-    await subscriptions.create({
+    const resource = {
       metadata: { name, namespace },
       spec: { brokerRef: { name: namespace }, events: EVENTS, deletionPolicy: 'Delete' },
-    } as unknown as SubscriptionResource);
+    } as unknown as SubscriptionResource;
+    await subscriptions.create(resource, { fieldValidation: 'Strict' });
   });
 }
 

@@ -22,7 +22,7 @@ export function alreadyApplied(live: KubernetesObject, wanted: object, by: Appli
     );
   }
   const mine = managedFields.find((entry) => isMine(entry, by));
-  return mine?.fieldsV1 !== undefined && ownsNothingBut(mine.fieldsV1, wanted);
+  return mine?.fieldsV1 !== undefined && ownsNothingBut(mine.fieldsV1, wanted, live);
 }
 
 /** Equal as JSON: a field that is undefined is not there. */
@@ -58,13 +58,20 @@ function isMine(entry: ManagedFields, { fieldManager, subresource }: AppliedBy):
   return entry.manager === fieldManager && entry.operation === 'Apply' && inside === subresource;
 }
 
-/** Walks the FieldsV1 format: `f:name` is a field, `k:{…}` a list item by its keys, `v:…` one by its value, `.` the thing itself. */
-function ownsNothingBut(owned: Record<string, unknown>, wanted: unknown): boolean {
+/**
+ * Walks the FieldsV1 format: `f:name` is a field, `k:{…}` a list item by its keys, `v:…` one by its value, `.` the thing itself.
+ * What has nothing inside is owned as a whole: a value, or a map or list that its schema calls atomic.
+ */
+function ownsNothingBut(owned: Record<string, unknown>, wanted: unknown, live: unknown): boolean {
   return Object.entries(owned).every(([path, inside]) => {
     if (path === '.') return true;
     const selector = path.slice(2);
-    const found = path.startsWith('f:') ? fieldOf(wanted, selector) : itemOf(wanted, path[0], selector);
-    return found !== undefined && ownsNothingBut((inside ?? {}) as Record<string, unknown>, found);
+    const [there, found] = [live, wanted].map((each) =>
+      path.startsWith('f:') ? fieldOf(each, selector) : itemOf(each, path[0], selector),
+    );
+    const parts = (inside ?? {}) as Record<string, unknown>;
+    if (found === undefined) return false;
+    return Object.keys(parts).length === 0 ? equal(there, found) : ownsNothingBut(parts, found, there);
   });
 }
 

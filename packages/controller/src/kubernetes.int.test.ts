@@ -55,6 +55,12 @@ describe('the resource client', () => {
     await expect(client.delete(ref, { uid: 'another' })).rejects.toMatchObject({
       code: 'WARREN_K8S_CONFLICT',
     });
+    const misspelt = { metadata: { ...ref, name: 'x' }, spec: { size: 1 }, colour: 'red' };
+    await expect(client.create(misspelt, { fieldValidation: 'Strict' })).rejects.toMatchObject({
+      code: 'WARREN_K8S_BAD_REQUEST',
+      message: expect.stringContaining('unknown field "colour"') as unknown,
+    });
+    expect(await client.create(misspelt)).not.toHaveProperty('colour');
     await client.delete(ref, { uid: created.metadata.uid });
     await client.delete(ref);
     expect(await client.find(ref)).toBeUndefined();

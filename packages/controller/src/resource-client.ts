@@ -23,6 +23,11 @@ export interface CallOptions {
 
 export interface WriteOptions extends CallOptions {
   fieldManager?: string;
+  /**
+   * Whether a field that the server does not know is an error (Strict: BadRequestError) or is dropped (Ignore, the default). The
+   * server's own default would be a warning, which nobody reads here, and for which it goes through the body of an apply twice.
+   */
+  fieldValidation?: 'Ignore' | 'Strict';
   /** Validates and answers as if, but stores nothing. */
   dryRun?: boolean;
 }
@@ -247,7 +252,12 @@ export class ResourceClient<T extends KubernetesObject> {
     method: 'POST' | 'PUT' | 'PATCH',
     path: string,
     body: object,
-    { fieldManager = this.fieldManager, dryRun = false, ...options }: WriteOptions,
+    {
+      fieldManager = this.fieldManager,
+      fieldValidation = 'Ignore',
+      dryRun = false,
+      ...options
+    }: WriteOptions,
     contentType = 'application/json',
     query: Query = {},
   ): Promise<T> {
@@ -256,7 +266,7 @@ export class ResourceClient<T extends KubernetesObject> {
       path,
       body,
       contentType,
-      query: { ...query, fieldManager, dryRun: dryRun ? 'All' : undefined },
+      query: { ...query, fieldManager, fieldValidation, dryRun: dryRun ? 'All' : undefined },
       ...call(options),
     });
     return written as T;

@@ -94,6 +94,18 @@ describe('alreadyApplied', () => {
     expect(alreadyApplied(withFields(owned), wanted, { ...by, subresource: 'status' })).toBe(false);
   });
 
+  test('what is owned as a whole has nothing besides what is wanted', () => {
+    const wanted = { data: { phase: 'Done', messages: { ready: 1 } } };
+    const whole = (data: object) => {
+      const object = live({ data });
+      object.metadata.managedFields = mine({ 'f:data': {} });
+      return alreadyApplied(object, wanted, by);
+    };
+    expect(whole(wanted.data)).toBe(true);
+    expect(whole({ ...wanted.data, old: 'x' })).toBe(false);
+    expect(whole({ ...wanted.data, messages: { ready: 1, dead: 2 } })).toBe(false);
+  });
+
   test('is not fooled by names that every object has', () => {
     expect(alreadyApplied(live({ data: {} }), { data: { constructor: 'x' } }, by)).toBe(false);
     expect(alreadyApplied(live({ data: {} }), { data: { toString: undefined } }, by)).toBe(true);
