@@ -5,7 +5,7 @@
  * - The same thing said again (object, type, reason, action, message) is counted, not written; every `seriesEveryMs` (10
  *   min) at most, one request brings the count of the series up to date. After so long a silence it is news again.
  * - One object can say 25 different things at once and then one every 5 minutes; the rest is dropped.
- * - All objects together can say 300 at once and then 10 a second; what is more waits, 1,000 at most.
+ * - All objects together can say 50 at once and then 10 a second; what is more waits, 1,000 at most, warnings before the rest.
  * What cannot be written is logged and forgotten: an event is a courtesy.
  */
 import { sleep, systemClock } from './clock.ts';
@@ -72,7 +72,7 @@ interface Series {
 const WAITING = 1000;
 const REMEMBERED = 4096;
 const PER_OBJECT = { perSecond: 1 / 300, burst: 25 };
-const OVERALL = { perSecond: 10, burst: 300 };
+const OVERALL = { perSecond: 10, burst: 50 };
 
 export function createEventRecorder(options: EventRecorderOptions): EventRecorder {
   return new Recorder(options);
@@ -172,12 +172,15 @@ class Recorder implements EventRecorder {
 
   #enqueue(series: Series): void {
     if (series.queued) return;
-    if (this.#waiting.length >= WAITING) {
-      this.#options.observer?.dropped('limited');
-      return;
-    }
+    const firstNormal = this.#waiting.findIndex(({ event }) => event.type === 'Normal');
+    const at = series.event.type === 'Normal' || firstNormal < 0 ? this.#waiting.length : firstNormal;
     series.queued = true;
-    this.#waiting.push(series);
+    this.#waiting.splice(at, 0, series);
+    if (this.#waiting.length > WAITING) {
+      const left = this.#waiting.pop();
+      if (left !== undefined) left.queued = false;
+      this.#options.observer?.dropped('limited');
+    }
     this.#writing ??= this.#write().finally(() => (this.#writing = undefined));
   }
 
