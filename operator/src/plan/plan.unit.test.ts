@@ -233,6 +233,18 @@ test('somebody else’s queue is a conflict that says how to take it over; a str
   expect(blocked.subscriptions[0]?.conflicts[0]).toContain('is of type stream');
 });
 
+test('somebody else’s queue under a name that an edit newly wants is a conflict', () => {
+  const current = inForce(subscription());
+  const resource = { ...current, spec: { ...plainSpec, queue: { type: 'stream', maxAge: '7d' } } } as const;
+  const theirs = { name: `${queue}.offset`, type: 'quorum', durable: true, autoDelete: false, arguments: {} };
+  const ours = brokerOf(current);
+  const found = { ...ours, queues: [...ours.queues, theirs] };
+  const [made] = plan(found, { subscriptions: [{ resource, current }] }).subscriptions;
+  expect(made?.conflicts).toEqual([expect.stringContaining(`${queue}.offset is somebody else's`)]);
+  const [free] = plan(ours, { subscriptions: [{ resource, current }] }).subscriptions;
+  expect(free?.conflicts).toEqual([]);
+});
+
 test('queues that were its own until it was unmanaged are taken back', () => {
   const foreign = { name: queue, type: 'quorum', durable: true, autoDelete: false, arguments: {} };
   const managed = inForce(subscription());

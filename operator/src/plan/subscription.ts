@@ -134,12 +134,12 @@ export function planSubscription(input: SubscriptionInput): Outcome {
   const counted = migrationsTo(wanted, found);
   // What is under way has taken the messages elsewhere.
   const migrations = isUnderWay ? counted.map(({ messages: _, ...migration }) => migration) : counted;
-  const { conflicts, memberships, steps, overridden, later } = difference(wanted, remade(wanted, found));
+  const { conflicts, blocked } = difference(wanted, found);
   if (conflicts.length > 0) return conclude({ conflicts });
+  const { memberships, steps, overridden, later } = difference(wanted, remade(wanted, found));
   notes.push(...overridden, ...later);
   const migration = migrationOf(wanted, found, { capabilities, settled: () => false });
-  if (migrations.length > 0 && migration === undefined)
-    return conclude({ conflicts: difference(wanted, found).blocked, notes });
+  if (migrations.length > 0 && migration === undefined) return conclude({ conflicts: blocked, notes });
   if (migration !== undefined && (isUnderWay || migrations.length === 0))
     notes.push(`queue ${migration.queue} is being made anew now: phase ${migration.phase}`);
   const beside = [

@@ -120,6 +120,34 @@ test.concurrent(
 );
 
 test.concurrent(
+  'under names that an edit newly wants: the edit waits and says for what, and takes place when they are gone',
+  async () => {
+    await using shop = await shopWorld(await testBroker(), { loyalty: { events, deletionPolicy: 'Delete' } });
+    const { operator, world, host } = shop;
+    const theirs = ['shop.loyalty.retry', 'shop.loyalty.offset'];
+    for (const queue of theirs) {
+      await host.declareByHand(queue);
+      await host.publisher.publish({ exchange: '', routingKey: queue, content: Buffer.from('theirs') });
+    }
+    const queue = { type: 'stream', maxAge: '7d' };
+    await world.subscribe('loyalty', { events, deletionPolicy: 'Delete', queue });
+    await eventually(() => {
+      const { reason, message } = operator.condition('loyalty', 'Ready') ?? {};
+      return (
+        reason === 'Conflict' &&
+        theirs.every((name) => message?.includes(`${name} is somebody else's`) === true)
+      );
+    });
+    for (const name of theirs) await eventually(async () => (await host.api.queue(name))?.messages === 1);
+    expect((await host.api.queue('shop.loyalty'))?.type).toBe('quorum');
+    for (const name of theirs) await host.api.deleteQueue(name);
+    await eventually(() => isReady(operator, 'loyalty'), { timeoutMs: 60_000 });
+    await eventually(async () => (await host.api.queue('shop.loyalty'))?.type === 'stream');
+  },
+  120_000,
+);
+
+test.concurrent(
   'declared after the reading on which policies were foreseen: it is a conflict, and loses the policy again',
   async () => {
     const calls = recordCalls();

@@ -20,7 +20,7 @@ import type {
   WantedTopology,
 } from './objects.ts';
 import { familyOf } from './families.ts';
-import { isMarked } from './marks.ts';
+import { besideConflicts, isMarked } from './marks.ts';
 import { overriddenIn } from './overriding.ts';
 import { isMember } from './policies.ts';
 import type { ObjectStep } from './steps.ts';
@@ -46,6 +46,7 @@ export function difference(wanted: WantedTopology, found: Inventory): Difference
       exchangeConflicts(exchange, found.exchanges.get(exchange.name)),
     ),
     ...wanted.queues.flatMap(({ name }) => queueConflicts(found.queues.get(name))),
+    ...besideConflicts(wanted, found),
     ...temporaryConflicts(wanted.names, found),
   ];
   const blocked = [

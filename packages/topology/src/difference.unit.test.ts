@@ -45,6 +45,26 @@ const withQueue = (broker: ModelBroker, name: string, change: Partial<FoundQueue
   queues: broker.queues.map((queue) => (queue.name === name ? { ...queue, ...change } : queue)),
 });
 
+test.each([
+  ['shop.loyalty.wait.1000', { delayedRetry: false }, plainSpec],
+  ['shop.loyalty.retry', {}, { ...plainSpec, queue: { type: 'stream', maxAge: '7d' } } as const],
+  ['shop.loyalty.offset', {}, { ...plainSpec, queue: { type: 'stream', maxAge: '7d' } } as const],
+])('%s of somebody else is a conflict, and Warren’s own is none', (name, lacking, spec) => {
+  const want = wantedTopology({ namespace: 'shop', name: 'loyalty', spec }, { ...modern, ...lacking });
+  const whole = applyAll(emptyBroker, stepsOf(emptyBroker, want));
+  expect(whole.queues.map((queue) => queue.name)).toContain(name);
+  expect(compare(whole, want)).toEqual(nothing);
+  const theirs = withQueue(whole, name, { arguments: { 'x-queue-type': 'quorum' } });
+  expect(compare(theirs, want)).toMatchObject({
+    conflicts: [
+      `queue ${name} is somebody else's, and Warren makes one of that name beside queue shop.loyalty: ` +
+        'delete it or choose another name',
+    ],
+    steps: [],
+    memberships: [],
+  });
+});
+
 describe('on an empty broker', () => {
   test('everything is made, in an order in which no message can be lost', () => {
     expect(stepsOf(emptyBroker).map(describeStep)).toEqual([

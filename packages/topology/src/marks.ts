@@ -50,3 +50,21 @@ export function besideStream(queue: string, { queues }: Pick<Inventory, 'queues'
   // The retries last: they tell whose the offsets are.
   return [...(hasOffsets ? [offsets] : []), ...(hasRetries ? [retries] : [])];
 }
+
+/** Queues that are wanted beside a subscription's own, and that somebody else has: sentences. */
+export function besideConflicts({ names, queues }: WantedTopology, found: Inventory): string[] {
+  const { retries, offsets } = streamQueuesOf(names.queue);
+  const isOurs = (wanted: Queue, there: FoundQueue) => {
+    if (wanted.name === retries) return bearsMark(there, names.queue);
+    if (wanted.name === offsets) return there.arguments['x-single-active-consumer'] === true;
+    return waitsFor(wanted) === undefined || waitsFor(there) !== undefined;
+  };
+  return queues.flatMap((wanted) => {
+    const there = found.queues.get(wanted.name);
+    if (there === undefined || isOurs(wanted, there)) return [];
+    return [
+      `queue ${wanted.name} is somebody else's, and Warren makes one of that name beside queue ${names.queue}: ` +
+        'delete it or choose another name',
+    ];
+  });
+}
