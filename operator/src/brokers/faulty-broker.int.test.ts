@@ -246,8 +246,8 @@ test('with a rate limit no more requests than that arrive, and an edit does not 
   const times = t.proxy.arrived.map(({ at }) => at).filter((at) => at > began);
   for (const from of times) {
     const within = (ms: number) => times.filter((at) => at >= from && at < from + ms).length;
-    // A burst of one second's at most, and what the machine has held up for a second.
-    expect(within(1_000)).toBeLessThanOrEqual(3 * perSecond);
-    expect(within(3_000)).toBeLessThanOrEqual(5 * perSecond);
+    // A burst of one second's at most, and what the machine has held up.
+    expect(within(1_000)).toBeLessThanOrEqual(2 * perSecond + 5);
+    expect(within(3_000)).toBeLessThanOrEqual(4 * perSecond + 5);
   }
 }, 120_000);
