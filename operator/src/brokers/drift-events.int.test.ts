@@ -129,7 +129,7 @@ test('what the operator makes itself is no news: a hundred subscriptions cost no
 });
 
 test('a queue that somebody made since the last look is found by who is new, among many others', async () => {
-  await using access = await virtualHostFor('guest', 'hearsay');
+  await using access = await virtualHostFor('guest', 'strangers');
   await using host = virtualHost(access);
   await using world = await folderWorld(access);
   await using operator = await startFolderOperator(world, NEVER);
