@@ -5,8 +5,8 @@
 import type { Inventory } from './inventory.ts';
 import { queueOfWaitQueue } from './names.ts';
 import type { FoundQueue, Queue, WantedTopology } from './objects.ts';
-import { streamQueuesOf } from './queue-types.ts';
-import { temporaryNamesOf } from './temporary.ts';
+import { keepsOrder, streamQueuesOf } from './queue-types.ts';
+import { describeForeign, temporaryNamesOf } from './temporary.ts';
 
 /** It gives its dead letters the name of this queue, and refuses what it cannot take. */
 export function bearsMark(queue: FoundQueue | undefined, of: string): boolean {
@@ -46,7 +46,8 @@ export function besideStream(queue: string, { queues }: Pick<Inventory, 'queues'
   const { offsets, retries } = streamQueuesOf(queue);
   const hasRetries = bearsMark(queues.get(retries), queue);
   const isStream = hasRetries || queues.get(queue)?.type === 'stream';
-  const hasOffsets = isStream && queues.get(offsets)?.arguments['x-single-active-consumer'] === true;
+  const place = queues.get(offsets);
+  const hasOffsets = isStream && place !== undefined && keepsOrder(place);
   // The retries last: they tell whose the offsets are.
   return [...(hasOffsets ? [offsets] : []), ...(hasRetries ? [retries] : [])];
 }
@@ -56,15 +57,12 @@ export function besideConflicts({ names, queues }: WantedTopology, found: Invent
   const { retries, offsets } = streamQueuesOf(names.queue);
   const isOurs = (wanted: Queue, there: FoundQueue) => {
     if (wanted.name === retries) return bearsMark(there, names.queue);
-    if (wanted.name === offsets) return there.arguments['x-single-active-consumer'] === true;
+    if (wanted.name === offsets) return keepsOrder(there);
     return waitsFor(wanted) === undefined || waitsFor(there) !== undefined;
   };
   return queues.flatMap((wanted) => {
     const there = found.queues.get(wanted.name);
     if (there === undefined || isOurs(wanted, there)) return [];
-    return [
-      `queue ${wanted.name} is somebody else's, and Warren makes one of that name beside queue ${names.queue}: ` +
-        'delete it or choose another name',
-    ];
+    return [describeForeign(`queue ${wanted.name}`, `beside queue ${names.queue}`)];
   });
 }

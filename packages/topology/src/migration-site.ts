@@ -11,12 +11,12 @@ import {
   declaration,
   declareExchange,
   fanout,
-  keepsOrder,
   moving,
   redirected,
   sameAs,
   unbind,
 } from './migration-steps.ts';
+import { keepsOrder } from './queue-types.ts';
 import type { Migration, MigrationOptions, MoveStep } from './migration-steps.ts';
 import type { Binding, Exchange, FoundQueue, Membership, Queue, Settings } from './objects.ts';
 import { isMember } from './policies.ts';

@@ -6,6 +6,7 @@ import type { QueueChange } from './difference.ts';
 import type { Inventory } from './inventory.ts';
 import type { Entrance } from './layout.ts';
 import type { Binding, Exchange, Membership, Queue } from './objects.ts';
+import { keepsOrder } from './queue-types.ts';
 import type { ObjectStep } from './steps.ts';
 
 export type MigrationPhase = 'Preparing' | 'Draining' | 'Recreating' | 'Returning' | 'Finishing';
@@ -77,11 +78,6 @@ export function moving(
   const queue = found.queues.get(from);
   const ahead = queue !== undefined && keepsOrder(queue);
   return { step: 'move', from, to: name, toKind: kind, until, ahead, attended };
-}
-
-/** Whoever has one consumer at a time has an order to keep. */
-export function keepsOrder(queue: Pick<Queue, 'arguments'>): boolean {
-  return queue.arguments['x-single-active-consumer'] === true;
 }
 
 /** A name is a queue's. */

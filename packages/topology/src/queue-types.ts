@@ -129,3 +129,8 @@ export function deadLettersTo(exchange: string, routingKey: string): Record<stri
 function durable(name: string, args: Record<string, unknown>): Queue {
   return { name, durable: true, autoDelete: false, arguments: args };
 }
+
+/** Whoever has one consumer at a time has an order to keep. */
+export function keepsOrder(queue: Pick<Queue, 'arguments'>): boolean {
+  return queue.arguments['x-single-active-consumer'] === true;
+}

@@ -5,7 +5,8 @@
 import type { Inventory } from './inventory.ts';
 import { boundTo, deliveriesOf, entranceOf, foundDeliveries, hasKeys, layoutChange } from './layout.ts';
 import type { Entrance } from './layout.ts';
-import { keepsOrder, moving, unbind } from './migration-steps.ts';
+import { moving, unbind } from './migration-steps.ts';
+import { keepsOrder } from './queue-types.ts';
 import type { MigrationStep } from './migration-steps.ts';
 import type { ExchangeNames, Names } from './names.ts';
 import type { FoundQueue, WantedTopology } from './objects.ts';

@@ -22,12 +22,12 @@ import {
   declaration,
   declareExchange,
   fanout,
-  keepsOrder,
   moving,
   redirected,
   sameAs,
   unbind,
 } from './migration-steps.ts';
+import { keepsOrder } from './queue-types.ts';
 import type {
   Migration,
   MigrationOptions,

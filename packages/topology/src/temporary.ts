@@ -63,11 +63,12 @@ export function conflictsAt(queue: string, found: Inventory): string[] {
     ...queues.filter((name) => found.queues.has(name)).map((name) => ['queue', name] as const),
   ]
     .filter(([, name]) => !isTemporary(name, queue, found))
-    .map(
-      ([kind, name]) =>
-        `${kind} ${name} is somebody else's, and Warren makes one of that name while it migrates queue ${queue}: ` +
-        'delete it or choose another name',
-    );
+    .map(([kind, name]) => describeForeign(`${kind} ${name}`, `while it migrates queue ${queue}`));
+}
+
+/** @param what `queue shop.loyalty.retry` @param where Warren makes one of that name */
+export function describeForeign(what: string, where: string): string {
+  return `${what} is somebody else's, and Warren makes one of that name ${where}: delete it or choose another name`;
 }
 
 function sitesOf({ queue, deadLetterQueue }: Names): string[] {
