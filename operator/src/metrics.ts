@@ -1,6 +1,7 @@
 /** The operator's own metrics, beside those of @warren/controller under controller-runtime's names. */
 import { Counter, Gauge } from 'prom-client';
 import type { Registry } from 'prom-client';
+import { LookedAtGauge } from './looked-at-gauge.ts';
 
 export interface SubscriptionNumbers {
   namespace: string;
@@ -22,6 +23,13 @@ export interface OperatorMetrics {
   /** To the management API, or (method AMQP) over AMQP; without a status where no answer came. */
   requestMade(broker: string, method: string, status: number | undefined): void;
 }
+
+type Named = Pick<SubscriptionNumbers, 'namespace' | 'name'>;
+interface Value {
+  labels: Record<string, string>;
+  value: number;
+}
+type ValuesOf = (numbers: SubscriptionNumbers) => Value[];
 
 /** @param numbers looked at when the metrics are read, so that a subscription that is gone leaves nothing behind. */
 export function createOperatorMetrics(
@@ -65,57 +73,33 @@ export function createOperatorMetrics(
     labelNames: ['broker', 'method', 'code'] as const,
     registers,
   });
-  const perSubscription = ['namespace', 'name'] as const;
-  new Gauge({
-    name: 'warren_subscription_ready',
-    help: '1 when the subscription is Ready',
-    labelNames: perSubscription,
-    registers,
-    collect() {
-      this.reset();
-      for (const { namespace, name, ready } of numbers()) this.set({ namespace, name }, ready ? 1 : 0);
-    },
-  });
-  new Gauge({
-    name: 'warren_subscription_messages',
-    help: 'Messages of a subscription by state: ready, unacked, dead_letters. No value means not known',
-    labelNames: [...perSubscription, 'state'] as const,
-    registers,
-    collect() {
-      this.reset();
-      for (const { namespace, name, messages } of numbers()) {
-        if (messages === undefined) continue;
-        if (messages.ready !== undefined) this.set({ namespace, name, state: 'ready' }, messages.ready);
-        if (messages.unacked !== undefined) this.set({ namespace, name, state: 'unacked' }, messages.unacked);
-        this.set({ namespace, name, state: 'dead_letters' }, messages.deadLetters);
-      }
-    },
-  });
-  new Gauge({
-    name: 'warren_subscription_consumers',
-    help: 'Consumers attached to the queue of a subscription',
-    labelNames: perSubscription,
-    registers,
-    collect() {
-      this.reset();
-      for (const { namespace, name, consumers } of numbers())
-        if (consumers !== undefined) this.set({ namespace, name }, consumers);
-    },
-  });
-  new Gauge({
-    name: 'warren_subscription_replicas',
-    help: 'Replicas of the consumer of a subscription with scaling: current, desired. No value means not known',
-    labelNames: [...perSubscription, 'state'] as const,
-    registers,
-    collect() {
-      this.reset();
-      for (const { namespace, name, replicas } of numbers()) {
-        const { current, desired } = replicas ?? {};
-        if (current !== undefined) this.set({ namespace, name, state: 'current' }, current);
-        if (desired !== undefined) this.set({ namespace, name, state: 'desired' }, desired);
-      }
-    },
-  });
+  const looked = (name: string, help: string, valuesOf: ValuesOf) =>
+    new LookedAtGauge({ name, help, registers, look: () => [...numbers()].flatMap(valuesOf) });
+  looked('warren_subscription_ready', '1 when the subscription is Ready', ({ ready, ...one }) => [
+    valueOf(one, ready ? 1 : 0),
+  ]);
+  looked(
+    'warren_subscription_messages',
+    'Messages of a subscription by state: ready, unacked, dead_letters. No value means not known',
+    ({ messages, ...one }) => [
+      ...known(one, messages?.ready, 'ready'),
+      ...known(one, messages?.unacked, 'unacked'),
+      ...known(one, messages?.deadLetters, 'dead_letters'),
+    ],
+  );
+  looked(
+    'warren_subscription_consumers',
+    'Consumers attached to the queue of a subscription',
+    ({ consumers, ...one }) => known(one, consumers),
+  );
+  looked(
+    'warren_subscription_replicas',
+    'Replicas of the consumer of a subscription with scaling: current, desired. No value means not known',
+    ({ replicas, ...one }) => [
+      ...known(one, replicas?.current, 'current'),
+      ...known(one, replicas?.desired, 'desired'),
+    ],
+  );
   return {
     driftFound: (broker) => drift.inc({ broker }),
     stepApplied: (broker, action, kind) => steps.inc({ broker, action, kind }),
@@ -128,4 +112,12 @@ export function createOperatorMetrics(
     requestMade: (broker, method, status) => requests.inc({ broker, method, code: status ?? '<error>' }),
     inventoryRead: (broker, seconds) => inventory.set({ broker }, seconds),
   };
+}
+
+function valueOf({ namespace, name }: Named, value: number, state?: string): Value {
+  return { labels: { namespace, name, ...(state === undefined ? {} : { state }) }, value };
+}
+
+function known(one: Named, value: number | undefined, state?: string): Value[] {
+  return value === undefined ? [] : [valueOf(one, value, state)];
 }

@@ -7,6 +7,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { createController, createManager, Priority } from '@warren/controller';
 import type { Controller, ControllerMetrics, LeaderElector, Log, Source } from '@warren/controller';
+import { unlessAborted } from '@warren/rabbitmq';
 import { capabilitiesOf as capabilitiesByVersion, DEFAULT_EXCHANGES } from '@warren/topology';
 import type { BrokerCapabilities } from '@warren/topology';
 import type { Registry } from 'prom-client';
@@ -103,14 +104,17 @@ export function createOperator(options: OperatorOptions): Operator {
   });
   const observed = (name: string) =>
     options.metrics === undefined ? {} : { observer: options.metrics.controller(name) };
+  // Before that a policy would be called needed by nobody, and a broker's subscriptions counted too few.
+  const bothListed = Promise.all([source.subscriptions.changes.synced, source.publishers.changes.synced]);
   const brokers = createController({
     name: 'eventbroker',
-    reconcile: (key, { signal }) => registry.reconcile(key, signal),
-    sources: [
-      source.brokers.changes,
-      listed(source.subscriptions.changes),
-      listed(source.publishers.changes),
-    ],
+    reconcile: async (key, { signal }) => {
+      // Listing many subscriptions takes as long as reading their queues.
+      await registry.readAhead(key);
+      await unlessAborted(bothListed, signal);
+      return registry.reconcile(key, signal);
+    },
+    sources: [source.brokers.changes],
     workers: 4,
     log,
     ...observed('eventbroker'),
@@ -258,8 +262,11 @@ function connectControllers(
     }
     const { found } = await connection.inventory({ maxAgeMs: Infinity, signal });
     const lookup = (key: string) => source.subscriptions.get(key);
-    const handsOn = source.subscriptions.list().filter((resource) => !isHandsOff(resource, lookup));
-    resync(subscriptions, survey(handsOn, found, connection, asWanted));
+    // Whose turn is about to come is compared by its own reconcile.
+    const unheeded = source.subscriptions
+      .list()
+      .filter((one) => !subscriptions.queue.has(keyOfBound(one)) && !isHandsOff(one, lookup));
+    resync(subscriptions, survey(unheeded, found, connection, asWanted));
     await connection.settle(inVain(source, found), signal);
     const worth = await surveyUsers(source, connection, tidyAfterMs);
     resync(subscriptions, worth.subscriptions);

@@ -36,6 +36,8 @@ interface Entry extends ToldBroker {
   /** Changes with what the client was made of. Says nothing about it. */
   reach?: string;
   client?: BrokerClient;
+  /** The connection whose virtual host was read and is this EventBroker's: nobody uses another one. */
+  proven?: BrokerConnection;
   probing?: Promise<void>;
   /** Its EventBroker is gone since then: milliseconds of `performance.now()`. */
   goneAt?: number;
@@ -43,6 +45,12 @@ interface Entry extends ToldBroker {
   events?: DriftEvents;
   /** The virtual host has been this EventBroker's in the life of this process. */
   hadClaim: boolean;
+}
+
+interface Reached {
+  connection: BrokerConnection;
+  client: BrokerClient;
+  access: BrokerAccess;
 }
 
 export interface RegistryOptions {
@@ -95,18 +103,18 @@ export class BrokerRegistry {
 
   stateOf(broker: string): BrokerState {
     const resource = this.#options.source.brokers.get(broker);
-    const { connection, down, goneAt } = this.#entries.get(broker) ?? {};
-    const last = connection !== undefined && isReachable(down) ? { last: connection } : {};
+    const entry = this.#entries.get(broker);
+    const { proven, down, goneAt } = entry ?? {};
+    const last = proven !== undefined && isReachable(down) ? { last: proven } : {};
     if (resource === undefined) {
       const message = `there is no EventBroker named "${broker}"`;
       return { state: 'missing', message, ...(goneAt === undefined ? {} : last) };
     }
     if (!this.#isOurs(resource))
       return { state: 'down', reason: 'BrokerNotAllowed', message: 'it does not allow this namespace' };
-    if (goneAt !== undefined) return { state: 'unknown' };
-    if (down === undefined)
-      return connection === undefined ? { state: 'unknown' } : { state: 'up', connection };
-    return { state: 'down', ...down, ...last };
+    if (down !== undefined && goneAt === undefined) return { state: 'down', ...down, ...last };
+    const usable = entry === undefined ? undefined : usableOf(entry);
+    return usable === undefined ? { state: 'unknown' } : { state: 'up', connection: usable };
   }
 
   /**
@@ -136,6 +144,27 @@ export class BrokerRegistry {
       await this.#forget(name);
       return {};
     }
+    const entry = this.#entryOf(resource);
+    await this.#probe(resource, entry);
+    const usable = usableOf(entry);
+    if (usable !== undefined) await this.survey(usable, signal);
+    return { requeueAfterMs: this.#pause(entry) };
+  }
+
+  /** Reads what a broker that nobody has asked yet has, for its first reconcile: that meets any failure too, and tells of it. */
+  async readAhead(name: string): Promise<void> {
+    const resource = this.#options.source.brokers.get(name);
+    if (resource === undefined || this.#entries.has(name) || !this.#isOurs(resource)) return;
+    try {
+      const { connection } = await this.#reach(resource, this.#entryOf(resource));
+      await connection.inventory({ maxAgeMs: this.#probeMs / 2 });
+    } catch (error) {
+      this.#options.log.debug({ broker: name, error: String(error) }, 'the broker could not be read ahead');
+    }
+  }
+
+  #entryOf(resource: BrokerResource): Entry {
+    const { name } = resource.metadata;
     const entry: Entry = this.#entries.get(name) ?? {
       failures: 0,
       resource,
@@ -144,10 +173,7 @@ export class BrokerRegistry {
     };
     entry.resource = resource;
     this.#entries.set(name, entry);
-    await this.#probe(resource, entry);
-    const { connection, down } = entry;
-    if (connection !== undefined && down === undefined) await this.survey(connection, signal);
-    return { requeueAfterMs: this.#pause(entry) };
+    return entry;
   }
 
   /** A broker that no subscription we see may use is another operator's: we may lack the right to its Secret. */
@@ -166,11 +192,11 @@ export class BrokerRegistry {
   async #ask(resource: BrokerResource, entry: Entry): Promise<void> {
     const { name } = resource.metadata;
     // One that was gone and is back is new to everybody.
-    const before = entry.down === undefined && entry.goneAt === undefined ? entry.connection : undefined;
+    const before = usableOf(entry);
     delete entry.goneAt;
     const wasDown = entry.down !== undefined;
     try {
-      await this.#connect(name, resource, entry);
+      entry.proven = await this.#connect(resource, entry);
       delete entry.down;
       entry.failures = 0;
     } catch (error) {
@@ -180,15 +206,17 @@ export class BrokerRegistry {
       entry.connection?.doubt();
       this.#options.log.debug({ broker: name, reason: entry.down.reason }, entry.down.message);
     }
-    const after = entry.down === undefined ? entry.connection : undefined;
+    const after = usableOf(entry);
     this.#options.metrics.brokerUp(name, after !== undefined);
     if (before !== after || wasDown !== (entry.down !== undefined))
       for (const listener of this.#listeners) listener(name);
     await this.#voice.tell(entry);
   }
 
-  async #connect(name: string, resource: BrokerResource, entry: Entry): Promise<void> {
+  /** What its Secret leads to, and what that can do. */
+  async #reach(resource: BrokerResource, entry: Entry): Promise<Reached> {
     const { source, connect, capabilitiesOf, metrics } = this.#options;
+    const { name } = resource.metadata;
     const { secretRef } = resource.spec;
     const where = `${secretRef.namespace}/${secretRef.name}`;
     const access = accessOf(where, await source.readSecret(secretRef));
@@ -231,6 +259,12 @@ export class BrokerRegistry {
           foreseen: (found) => this.foreseen({ name, capabilities }, found),
         });
     entry.connection = connection;
+    return { connection, client, access };
+  }
+
+  async #connect(resource: BrokerResource, entry: Entry): Promise<BrokerConnection> {
+    const { name } = resource.metadata;
+    const { connection, client, access } = await this.#reach(resource, entry);
     // The whole virtual host and not a sign of life: it may be missing, and what is read serves the subscriptions.
     const [{ found }, alarms] = await Promise.all([
       connection.inventory({ maxAgeMs: this.#probeMs / 2 }),
@@ -244,6 +278,7 @@ export class BrokerRegistry {
     entry.hadClaim = await claimVirtualHost(connection, found, { ...this.#options, ...entry });
     entry.events ??= this.#driftEvents(name, entry, access, client);
     await entry.events.keep();
+    return connection;
   }
 
   async #disconnect(entry: Entry): Promise<void> {
@@ -251,6 +286,7 @@ export class BrokerRegistry {
     delete entry.events;
     delete entry.client;
     delete entry.connection;
+    delete entry.proven;
     await Promise.all([events?.close(), client?.close()]);
   }
 
@@ -307,7 +343,7 @@ export class BrokerRegistry {
     const entry = this.#entries.get(broker);
     // A probe says it at its end, and what it has yet to ask for is not known.
     if (entry === undefined || entry.probing !== undefined) return entry?.probing;
-    if (entry.down === undefined && entry.goneAt === undefined) await this.#voice.tell(entry);
+    if (usableOf(entry) !== undefined) await this.#voice.tell(entry);
   }
 
   /**
@@ -319,10 +355,10 @@ export class BrokerRegistry {
     const entry = this.#entries.get(name);
     const goneAt = entry?.goneAt ?? performance.now();
     if (entry !== undefined && entry.goneAt === undefined) this.#voice.tellOfUsers(entry);
-    const isUsable = entry?.connection !== undefined && isReachable(entry.down);
+    const isUsable = entry?.proven !== undefined && isReachable(entry.down);
     if (!isUsable || !this.isNeeded(name) || performance.now() - goneAt >= keepMs) {
-      if (entry?.connection !== undefined && isUsable && entry.hadClaim)
-        await releaseVirtualHost(entry.connection, { ...this.#options, ...entry });
+      if (entry?.proven !== undefined && isUsable && entry.hadClaim)
+        await releaseVirtualHost(entry.proven, { ...this.#options, ...entry });
       await this.#forget(name);
       return {};
     }
@@ -347,4 +383,8 @@ export class BrokerRegistry {
     this.#entries.clear();
     await Promise.all(entries.map((entry) => this.#disconnect(entry)));
   }
+}
+
+function usableOf({ down, goneAt, connection, proven }: Entry): BrokerConnection | undefined {
+  return down === undefined && goneAt === undefined && connection === proven ? proven : undefined;
 }

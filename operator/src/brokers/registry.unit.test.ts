@@ -30,10 +30,20 @@ function oneBroker() {
     },
     readSecret: () => Promise.resolve({ uri: 'amqp://broker', 'management-uri': 'http://broker' }),
     clusterId: () => Promise.resolve('c'),
-    writeBrokerStatus: () => Promise.resolve(true),
+    writeBrokerStatus: () => {
+      broker.tellings += 1;
+      return Promise.resolve(true);
+    },
     tell: () => undefined,
   };
-  const broker = { answers: true, looks: 0, asks: 0, surveys: 0, listing: (): unknown => undefined };
+  const broker = {
+    answers: true,
+    looks: 0,
+    asks: 0,
+    surveys: 0,
+    tellings: 0,
+    listing: (): unknown => undefined,
+  };
   const exchanges: FoundExchange[] = [];
   const client: Partial<BrokerClient> = {
     overview: () => {
@@ -78,6 +88,34 @@ test('a broker that comes up is looked at once, and compared with what is wanted
   await reconcile();
   expect(registry.stateOf('default').state).toBe('up');
   expect(broker).toMatchObject({ looks: 1, asks: 0, surveys: 1 });
+});
+
+test('what a broker has is read ahead once, and nobody uses it before its virtual host is known to be ours', async () => {
+  const { registry, broker, reconcile } = oneBroker();
+  const states: string[] = [];
+  const look = () => states.push(registry.stateOf('default').state);
+  broker.listing = look;
+  await registry.readAhead('default');
+  look();
+  await registry.tell('default');
+  expect(broker.tellings).toBe(0);
+  await reconcile();
+  await registry.readAhead('default');
+  look();
+  // Read ahead, and to see whether the claim is ours.
+  expect(states).toEqual(['unknown', 'unknown', 'unknown', 'up']);
+  expect(broker.surveys).toBe(1);
+});
+
+test('a broker that cannot be read ahead is told of by its reconcile', async () => {
+  const { registry, broker, reconcile } = oneBroker();
+  broker.answers = false;
+  await registry.readAhead('default');
+  expect(registry.stateOf('default').state).toBe('unknown');
+  expect(broker.tellings).toBe(0);
+  await reconcile();
+  expect(registry.stateOf('default')).toMatchObject({ state: 'down', reason: 'Unreachable' });
+  expect(broker.tellings).toBe(1);
 });
 
 test('a broker that takes long to list its queues is listed less often', async () => {

@@ -107,6 +107,11 @@ export class WorkQueue {
     return this.#waiting.size;
   }
 
+  /** Whether this key waits to be taken, so that what is known by now is looked at by then. */
+  has(key: string): boolean {
+    return this.#waiting.has(key) || this.#again.has(key);
+  }
+
   /** Keys that wait for their time. */
   get delayed(): number {
     return this.#delayed.size;

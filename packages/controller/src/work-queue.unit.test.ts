@@ -39,6 +39,20 @@ describe('the work queue', () => {
     expect(queue.depth).toBe(0);
   });
 
+  test('tells whether a key waits to be taken', async () => {
+    const { queue } = setup();
+    queue.add('later', { afterMs: 1_000 });
+    expect([queue.has('a'), queue.has('later')]).toEqual([false, false]);
+    queue.add('a');
+    expect(queue.has('a')).toBe(true);
+    await queue.take();
+    expect(queue.has('a')).toBe(false);
+    queue.add('a');
+    expect(queue.has('a')).toBe(true);
+    queue.done('a');
+    expect(queue.has('a')).toBe(true);
+  });
+
   test('lets edits pass what is only a resync, and lifts a key that waits but never lowers it', async () => {
     const { queue, takeAll } = setup();
     queue.add('old-1', { priority: Priority.Resync });
