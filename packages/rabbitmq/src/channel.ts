@@ -75,10 +75,10 @@ export class KeptChannel<C extends Channel = ConfirmChannel> {
       } catch {
         return; // retired, or the connection is closed for good
       }
-      const started = Date.now();
+      const started = performance.now();
       const reason = await this.#live(model);
       if (over()) return;
-      if (Date.now() - started > STABLE_MS) backoff.reset();
+      if (performance.now() - started > STABLE_MS) backoff.reset();
       const retryInMs = backoff.next();
       this.#owner.failing?.(reason, retryInMs);
       await sleep(retryInMs, signal);

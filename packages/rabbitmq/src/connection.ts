@@ -177,9 +177,9 @@ class SupervisedConnection implements BrokerConnection {
     while (!this.#over()) {
       let failure: unknown;
       try {
-        const opened = Date.now();
+        const opened = performance.now();
         failure = await this.#live();
-        if (Date.now() - opened > STABLE_MS) backoff.reset();
+        if (performance.now() - opened > STABLE_MS) backoff.reset();
       } catch (error) {
         failure = error;
       }

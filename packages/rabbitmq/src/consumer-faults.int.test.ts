@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
 import type { Channel, ChannelModel } from 'amqplib';
 import { connectBroker, type BrokerConnection } from './connection.ts';
@@ -196,6 +196,31 @@ describe('a consumer, when things break,', () => {
     await bench.publish(['after']);
     await eventually(() => seen.length === 2);
     expect(seen).toEqual(['before', 'after']);
+  });
+
+  test('a clock that is set back takes no time limit from a handler', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    const settings = await bench.subscription({ retryMs: { min: 50, max: 50 } });
+    await using connection = connectBroker({ url: broker.amqpUrl, name: 'c' });
+    const started = Promise.withResolvers<undefined>();
+    const told = Promise.withResolvers<unknown>();
+    await using consumer = createConsumer(connection, {
+      settings,
+      handlerTimeoutMs: 300,
+      handle: async ({ attempt }, { signal }) => {
+        if (attempt > 1) return;
+        signal.addEventListener('abort', () => told.resolve(signal.reason));
+        started.resolve(undefined);
+        await told.promise;
+      },
+    });
+    await bench.publish(ids(1));
+    consumer.start();
+    await started.promise;
+    const anHourAgo = Date.now() - 3_600_000;
+    using _ = jest.spyOn(Date, 'now').mockReturnValue(anHourAgo);
+    expect(await told.promise).toMatchObject({ code: 'WARREN_HANDLER_TIMEOUT' });
   });
 
   test('stop lets running handlers finish, and returns the rest at no cost of an attempt', async () => {

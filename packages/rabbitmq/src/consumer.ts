@@ -133,8 +133,8 @@ class QueueConsumer implements LaneConsumer {
   }
 
   async stop(deadlineMs: number): Promise<void> {
-    const deadline = Date.now() + deadlineMs;
-    const left = (): number => Math.max(0, deadline - Date.now());
+    const deadline = performance.now() + deadlineMs;
+    const left = (): number => Math.max(0, deadline - performance.now());
     const kept = this.#kept;
     if (kept === undefined) return;
     kept.retire();

@@ -117,9 +117,9 @@ export class Lanes implements Consumer {
   }
 
   async #stop(deadlineMs: number): Promise<void> {
-    const deadline = Date.now() + deadlineMs;
+    const deadline = performance.now() + deadlineMs;
     await Promise.all(this.#lanes.map((lane) => lane.stop(deadlineMs)));
-    await this.#ended(Math.max(0, deadline - Date.now()));
+    await this.#ended(Math.max(0, deadline - performance.now()));
     this.#isStarted = false;
     this.#waiters?.promise.catch(() => undefined);
     this.#waiters?.reject(new ClosedError('the consumer'));

@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
 import type { TestBroker } from '@warren/environment/testing';
 import { connectBroker } from './connection.ts';
@@ -245,6 +245,21 @@ describe('a publisher', () => {
     });
     await proxy.restore();
     await eventually(() => publisher.publish(message('third')).then(() => true));
+  });
+
+  test('a clock that is set back leaves no publish without an answer', async () => {
+    await using broker = await testBroker();
+    await using bench = await Workbench.open(broker.amqpUrl);
+    await bench.subscription();
+    await using proxy = await tcpProxy(broker.amqpUrl);
+    await using connection = connectBroker({ url: proxy.through(broker.amqpUrl), name: 'p', backoff: quick });
+    await using publisher = createPublisher(connection, { exchange: 'events', confirmTimeoutMs: 300 });
+    await publisher.publish(message('first'));
+    proxy.stall();
+    const second = publisher.publish(message('second'));
+    const anHourAgo = Date.now() - 3_600_000;
+    using _ = jest.spyOn(Date, 'now').mockReturnValue(anHourAgo);
+    await expect(second).rejects.toMatchObject({ code: 'WARREN_OUTCOME_UNKNOWN' });
   });
 
   test('a channel closed by the broker (exchange missing) comes back alone; the connection stays', async () => {

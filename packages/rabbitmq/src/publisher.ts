@@ -137,7 +137,7 @@ class ConfirmingPublisher implements Publisher {
     const refused = this.#refusalOf(exchange, message);
     if (refused !== undefined) return Promise.reject(refused);
     return new Promise((resolve, reject) => {
-      const deadline = Date.now() + this.#waitMs;
+      const deadline = performance.now() + this.#waitMs;
       this.#waiting.push({
         id: this.#nextId++,
         message,
@@ -282,7 +282,7 @@ class ConfirmingPublisher implements Publisher {
       entry.reject(new MessageRefusedError(error instanceof Error ? error.message : String(error), error));
       return true;
     }
-    entry.sentAt = Date.now();
+    entry.sentAt = performance.now();
     entry.deadline = entry.sentAt + this.#confirmTimeoutMs;
     this.#outstanding.set(entry.id, entry);
     this.#wakeAt(entry.deadline);
@@ -292,7 +292,7 @@ class ConfirmingPublisher implements Publisher {
   /** The confirm of one message, or the end of its channel (amqplib calls back for both). */
   #settle(entry: Entry, lease: Lease<ConfirmChannel>, failed: boolean): void {
     if (failed && !lease.alive) return; // #detach tells it, with the reason
-    this.#lastProgress = Date.now();
+    this.#lastProgress = performance.now();
     if (!this.#outstanding.delete(entry.id)) return; // given up before
     if (failed) entry.reject(new NackedError(entry.exchange, entry.message.routingKey));
     else if (entry.returned === undefined) entry.resolve();
@@ -309,9 +309,9 @@ class ConfirmingPublisher implements Publisher {
     this.#timer = setTimeout(
       () => {
         this.#timerAt = Infinity;
-        this.#expire(Date.now());
+        this.#expire(performance.now());
       },
-      Math.max(1, deadline - Date.now()),
+      Math.max(1, deadline - performance.now()),
     );
     this.#timer.unref(); // the socket keeps a process alive, not this
   }

@@ -152,7 +152,7 @@ export class Session {
     const { headers } = message.properties as MessageProperties;
     const attempt = this.#isInPlace ? held.attemptOf(keyOf(message)) : attemptOf(settings, headers);
     const delivery = deliveryOf(message, settings, attempt);
-    const now = Date.now();
+    const now = performance.now();
     const job: Job = {
       message,
       delivery,
@@ -264,7 +264,7 @@ export class Session {
 
   #expire(): void {
     this.#timeout = undefined;
-    const now = Date.now();
+    const now = performance.now();
     for (const job of this.#jobs) {
       if (job.deadline > now) {
         clearTimeout(this.#timeout);
@@ -301,12 +301,12 @@ export class Session {
 
   /** The handler was told to stop; one that does not listen keeps its place until its time is over. */
   #freeLater(job: Job): void {
-    job.freeing = setTimeout(() => this.#free(job), Math.max(0, job.deadline - Date.now()));
+    job.freeing = setTimeout(() => this.#free(job), Math.max(0, job.deadline - performance.now()));
     job.freeing.unref();
   }
 
   #report(job: Job, outcome: Outcome, error: unknown): void {
-    const settled = { delivery: job.delivery, outcome, durationMs: Date.now() - job.startedAt };
+    const settled = { delivery: job.delivery, outcome, durationMs: performance.now() - job.startedAt };
     safely(() => this.#options.observer.onSettled?.(error === undefined ? settled : { ...settled, error }));
   }
 
