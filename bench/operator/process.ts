@@ -12,6 +12,13 @@ import type { Sample } from './metrics.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
+/** Answering with those of all subscriptions is work that nobody else makes ten times a second. */
+const ASKED_AGAIN_AND_AGAIN = [
+  'workqueue_depth',
+  'controller_runtime_active_workers',
+  'controller_runtime_reconcile_total',
+];
+
 export interface OperatorOptions {
   kubeconfig: string;
   namespace: string;
@@ -33,11 +40,8 @@ export interface MeasuredOperator extends AsyncDisposable {
   readonly upSeconds: number;
   usage(): Promise<Usage>;
   counts(): Promise<Counts>;
-  /**
-   * Resolves when so many subscriptions have been reconciled, and none waits for it. Asks ten times a second where there are a
-   * thousand, and less often where there are more: answering with the metrics of all of them is work too.
-   */
-  settled(reconciles: number, intervalMs?: number): Promise<void>;
+  /** Resolves when so many subscriptions have been reconciled, and none waits for it. */
+  settled(reconciles: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -84,12 +88,12 @@ export async function startOperator(options: OperatorOptions): Promise<MeasuredO
     upSeconds,
     usage: () => usageOf(child.pid ?? 0),
     counts,
-    settled: async (reconciles, intervalMs = Math.max(100, reconciles / 10)) => {
+    settled: async (reconciles) => {
       for (;;) {
-        const metrics = await metricsOf(port);
+        const metrics = await metricsOf(port, ASKED_AGAIN_AND_AGAIN);
         const waiting = sum(metrics, 'workqueue_depth') + sum(metrics, 'controller_runtime_active_workers');
         if (countsOf(metrics).reconciles >= reconciles && waiting === 0) return;
-        await pause(intervalMs);
+        await pause(100);
       }
     },
     stop,

@@ -81,8 +81,7 @@ export async function restart(scene: Scene): Promise<Result> {
 export async function idle(scene: Scene): Promise<Result> {
   const { names, resyncSeconds } = scene;
   await using operator = await startFor(scene, resyncSeconds);
-  // Answering with the metrics of all of them takes memory too.
-  await operator.settled(names.length, 1_000);
+  await operator.settled(names.length);
   await pause(2 * resyncSeconds * 1_000);
   const before = { counts: await operator.counts(), usage: await operator.usage(), at: performance.now() };
   const resyncs = 4;

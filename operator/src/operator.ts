@@ -91,6 +91,7 @@ export function createOperator(options: OperatorOptions): Operator {
   });
   const scaler =
     options.scaling === undefined ? undefined : new Scaler({ source, registry, log, ...options.scaling });
+  const asWanted: AsWanted = new WeakMap();
   const reconciler = new SubscriptionReconciler({
     source,
     registry,
@@ -100,6 +101,7 @@ export function createOperator(options: OperatorOptions): Operator {
     abandonAfterMs,
     lookAgainMs: resyncMs,
     tidyAfterMs,
+    asWanted,
     scalingOf: scaler === undefined ? () => notScaling(source.mode) : (resource) => scaler.stateOf(resource),
   });
   const observed = (name: string) =>
@@ -190,7 +192,12 @@ export function createOperator(options: OperatorOptions): Operator {
     log,
     ...observed('eventpublisher'),
   });
-  connectControllers(source, registry, { brokers, subscriptions, publishers }, log, tidyAfterMs);
+  connectControllers(
+    source,
+    registry,
+    { brokers, subscriptions, publishers },
+    { asWanted, log, tidyAfterMs },
+  );
   const manager = createManager({
     controllers: [brokers, counts, subscriptions, publishers, ...(scaling?.controllers ?? [])],
     log,
@@ -231,8 +238,7 @@ function connectControllers(
     subscriptions,
     publishers,
   }: { brokers: Controller; subscriptions: Controller; publishers: Controller },
-  log: Log,
-  tidyAfterMs: number,
+  { asWanted, log, tidyAfterMs }: { asWanted: AsWanted; log: Log; tidyAfterMs: number },
 ): void {
   registry.isNeeded = (broker) =>
     [...source.subscriptions.list(), ...source.publishers.list()].some(
@@ -252,7 +258,6 @@ function connectControllers(
     resync(subscriptions, source.subscriptions.list().filter(isItsOwn).map(keyOfBound));
     resync(publishers, source.publishers.list().filter(isItsOwn).map(keyOfBound));
   });
-  const asWanted: AsWanted = new WeakMap();
   registry.survey = async (connection: BrokerConnection, signal: AbortSignal) => {
     try {
       await connection.refreshStats();

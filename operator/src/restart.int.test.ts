@@ -1,6 +1,6 @@
 /** A new operator that finds everything as the one before it left it has nothing to write, to the API server or to the broker. */
 import { expect, test } from '@jest/globals';
-import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
+import { eventually, manage, testBroker, testKubernetes } from '@warren/environment/testing';
 import { conditionOf } from './conditions.ts';
 import { brokerType } from './kubernetes/kubernetes-source.ts';
 import type { BrokerResource } from './resources.ts';
@@ -43,6 +43,18 @@ test('a restart with nothing changed writes nothing, be the first operator stopp
     await again.stop();
     expect(again.calls.writes).toBe(0);
     expect(writes.made.slice(before)).toEqual([]);
+  }
+
+  {
+    await using again = startClusterOperator(kubeconfig, world, { resyncMs: 300 });
+    await eventually(() => again.calls.made.filter((call) => call === 'overview').length >= 3);
+    const queue = `/api/queues/${broker.vhost}/${world.namespace}.s0.dead`;
+    await manage(broker.managementUrl, 'DELETE', queue);
+    // What was found as wanted is compared again when that has changed.
+    await eventually(() => again.calls.made.filter((call) => call.startsWith('declareQueue')).length === 1);
+    await eventually(() => world.isReady('s0'));
+    await again.stop();
+    await manage(broker.managementUrl, 'GET', queue);
   }
 
   // The last one that goes is told, too.

@@ -1,5 +1,5 @@
 /**
- * `/livez`, `/readyz` and `/metrics`, and `/scaling/<namespace>/<name>` for KEDA. Liveness says only that the process answers:
+ * `/livez`, `/readyz` and `/metrics` (of which `?name[]=` picks some), and `/scaling/<namespace>/<name>` for KEDA. Liveness says only that the process answers:
  * a broker or an API server that is down must not restart the operator. Readiness says that everything that exists has been
  * listed; a standby is ready too.
  */
@@ -31,7 +31,7 @@ export async function startServer({
   metricOf,
 }: ServerOptions): Promise<OperatorServer> {
   const server = createServer((request, response) => {
-    const path = request.url?.split('?')[0] ?? '';
+    const [path = '', query] = request.url?.split('?') ?? [];
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD');
       answer(response, 405, { error: 'only GET' });
@@ -42,7 +42,7 @@ export async function startServer({
       if (waiting.length === 0) answer(response, 200, { status: 'ok' });
       else answer(response, 503, { status: 'error', waiting });
     } else if (path === '/metrics') {
-      registry.metrics().then(
+      metricsIn(registry, new URLSearchParams(query).getAll('name[]')).then(
         (text) => response.writeHead(200, { 'content-type': registry.contentType }).end(text),
         (error: unknown) => answer(response, 500, { error: String(error) }),
       );
@@ -55,6 +55,14 @@ export async function startServer({
   });
   const listens = await listening(server, port, 'OPERATOR_PORT');
   return { ...listens, [Symbol.asyncDispose]: () => listens.close() };
+}
+
+/** All, or those of these names: with very many subscriptions the page is long. */
+async function metricsIn(registry: Registry, names: readonly string[]): Promise<string> {
+  if (names.length === 0) return registry.metrics();
+  const found = [...new Set(names)].filter((name) => registry.getSingleMetric(name) !== undefined);
+  const texts = await Promise.all(found.map((name) => registry.getSingleMetricAsString(name)));
+  return texts.map((text) => `${text}\n`).join('\n');
 }
 
 /** An error where the number is not known: KEDA then leaves everything as it is. */

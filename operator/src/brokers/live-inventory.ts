@@ -1,8 +1,8 @@
 /** An inventory that follows our own writes: each says how things are after it, and saying it twice changes nothing. */
 import { isDeepStrictEqual } from 'node:util';
 import {
-  canonical,
   inventoryOf,
+  isSameBinding,
   policyIndexOf,
   queueOfPartition,
   queueOfWaitQueue,
@@ -93,7 +93,7 @@ export class LiveInventory implements Inventory {
       case 'unbind': {
         const { destination, destinationType } = step.binding;
         const bindings = destinationType === 'queue' ? this.bindings : this.exchangeBindings;
-        const others = (bindings.get(destination) ?? []).filter((one) => !isSame(one, step.binding));
+        const others = (bindings.get(destination) ?? []).filter((one) => !isSameBinding(one, step.binding));
         bindings.set(destination, step.step === 'bind' ? [...others, step.binding] : others);
         break;
       }
@@ -151,13 +151,5 @@ function isQueueAlike(a: FoundQueue | undefined, b: FoundQueue): boolean {
     a.policy === b.policy &&
     isDeepStrictEqual(a.arguments, b.arguments) &&
     isDeepStrictEqual(a.effective, b.effective)
-  );
-}
-
-function isSame(a: Binding, b: Binding): boolean {
-  return (
-    a.source === b.source &&
-    a.routingKey === b.routingKey &&
-    canonical(a.arguments) === canonical(b.arguments)
   );
 }

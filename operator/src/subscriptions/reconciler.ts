@@ -17,6 +17,7 @@ import type { WantedTopology } from '@warren/topology';
 import type { ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker } from '../brokers/broker-status.ts';
+import type { Layout } from '../brokers/live-inventory.ts';
 import type { Reading } from '../brokers/mirror.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { isRefused } from '../deletion.ts';
@@ -46,6 +47,8 @@ import { Remover } from './remover.ts';
 import { listed, wasInSync } from './status.ts';
 import type { Verdict } from './status.ts';
 import { CONSENT_AGAIN_MS, TakeoverReconciler } from './takeover-reconciler.ts';
+import { isAsWanted } from './survey.ts';
+import type { AsWanted } from './survey.ts';
 import { Tidying } from './tidying.ts';
 import { consumerOf } from '../users/handout.ts';
 import { revocationStory, revokeUsers } from '../users/revocation.ts';
@@ -58,6 +61,8 @@ import { differencesIn, isTidying } from './words.ts';
 export interface SubscriptionReconcilerOptions extends VoiceOptions {
   registry: BrokerRegistry;
   metrics: OperatorMetrics;
+  /** Told of those that were compared, so that the next survey need not compare them too. */
+  asWanted: AsWanted;
   /** How old a reading may be for a reconcile that has no reason to doubt it: milliseconds. */
   maxAgeMs: number;
   /** How long a deletion waits for a broker that does not answer: milliseconds. */
@@ -239,6 +244,7 @@ export class SubscriptionReconciler {
         return (await this.#standAside(resource, { standing: 'releasing', to, begun: true })) ?? {};
     }
     await this.#takeover.takeovers.callOff(wanted.names, found, connection, context.signal);
+    const { layout } = found;
     const all = difference(wanted, found);
     const result = { ...all, steps: this.#tidying.ripe(keyOfBound(resource), all.steps) };
     const { conflicts, blocked, overridden } = result;
@@ -277,6 +283,7 @@ export class SubscriptionReconciler {
     }
     const binding = await this.#bind(resource, connection, context.signal);
     await this.#voice.conclude(resource, { verdict: 'inSync', overridden }, { ...about, binding });
+    if (isAsWanted(all)) this.#noteAsWanted(first, connection, layout);
     if (migrated !== undefined) this.#voice.tell(resource, endOf(migrated));
     return standing.standing === 'offered' ? { requeueAfterMs: CONSENT_AGAIN_MS } : {};
   }
@@ -321,6 +328,14 @@ export class SubscriptionReconciler {
     await this.#voice.conclude(resource, { verdict: 'drifted', differences, policy }, about);
     if (policy === 'Report') return undefined;
     return source.subscriptions.get(keyOfBound(resource)) ?? resource;
+  }
+
+  /** What is in force was told just before. With anything that was written meanwhile, the layout is another one. */
+  #noteAsWanted(compared: SubscriptionResource, { capabilities }: BrokerConnection, layout: Layout): void {
+    const { source, asWanted } = this.#options;
+    const now = source.subscriptions.get(keyOfBound(compared));
+    if (now === undefined || now.metadata.uid !== compared.metadata.uid) return;
+    if (now.metadata.generation === compared.metadata.generation) asWanted.set(now, { layout, capabilities });
   }
 
   #standingOf(resource: SubscriptionResource): Standing {

@@ -3,7 +3,7 @@
  * whatever the number of subscriptions. Only those that differ, or have something to say, are reconciled.
  */
 import { difference, wantedTopology } from '@warren/topology';
-import type { BrokerCapabilities } from '@warren/topology';
+import type { BrokerCapabilities, Difference } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import type { Layout, LiveInventory } from '../brokers/live-inventory.ts';
 import { conditionOf } from '../conditions.ts';
@@ -14,6 +14,11 @@ import { isOtherwiseInForce } from './effective.ts';
 
 /** What was as it should be: while neither it nor the broker has changed, it is not compared once more. */
 export type AsWanted = WeakMap<SubscriptionResource, { layout: Layout; capabilities: BrokerCapabilities }>;
+
+/** Whether there is nothing to do and nothing to complain of. */
+export function isAsWanted({ conflicts, blocked, memberships, steps, overridden }: Difference): boolean {
+  return [conflicts, blocked, memberships, steps, overridden].every((list) => list.length === 0);
+}
 
 /** The keys of the subscriptions that are worth a reconcile. */
 export function survey(
@@ -54,13 +59,8 @@ function differs(
   const { layout } = found;
   const last = known.get(resource);
   if (last?.layout === layout && last.capabilities === capabilities) return false;
-  const { conflicts, blocked, memberships, steps, overridden } = difference(
-    wantedTopology(subscriptionOf(resource), capabilities),
-    found,
-  );
-  const isOff =
-    [conflicts, blocked, memberships, steps, overridden].some((list) => list.length > 0) ||
-    isOtherwiseInForce(resource, found);
+  const all = difference(wantedTopology(subscriptionOf(resource), capabilities), found);
+  const isOff = !isAsWanted(all) || isOtherwiseInForce(resource, found);
   if (!isOff) known.set(resource, { layout, capabilities });
   return isOff;
 }

@@ -6,3 +6,10 @@ export function canonical(value: unknown): string {
       : inner,
   );
 }
+
+/** Whether two values are the same, whatever the order of their keys. */
+export function isSameValue(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  const areObjects = typeof a === 'object' && typeof b === 'object' && a !== null && b !== null;
+  return areObjects && canonical(a) === canonical(b);
+}

@@ -6,7 +6,8 @@
  * Only bindings from `events` to the queue and from `failed_events` to its dead-letter queue are the operator's; others are
  * left alone. What cannot be changed in place is not touched at all.
  */
-import { canonical } from './canonical.ts';
+import { isSameBinding, plain } from './bindings.ts';
+import { isSameValue } from './canonical.ts';
 import type { Inventory } from './inventory.ts';
 import { boundTo, entranceOf, foundDeliveries, layoutChange } from './layout.ts';
 import type { Entrance } from './layout.ts';
@@ -145,8 +146,7 @@ export function queueChanges(wanted: Queue, found: FoundQueue): QueueChange[] {
   for (const key of [...keys].sort()) {
     const is = found.arguments[key];
     const should = wanted.arguments[key];
-    if (canonicalOf(is) !== canonicalOf(should))
-      changes.push({ property: key, from: shown(is), to: shown(should) });
+    if (!isSameValue(is, should)) changes.push({ property: key, from: shown(is), to: shown(should) });
   }
   return changes;
 }
@@ -166,10 +166,6 @@ function layoutDifferences(wanted: WantedTopology, found: Inventory): string[] {
   const change = layoutChange(wanted, found);
   if (change === undefined) return [];
   return [`queue ${wanted.names.queue} has ${change.from} partitions and should have ${change.to}`];
-}
-
-function canonicalOf(value: unknown): string {
-  return value === undefined ? '' : canonical(value);
 }
 
 function shown(value: unknown): string {
@@ -201,15 +197,13 @@ function missingBindings(wanted: readonly Binding[], at: Entrance, found: Invent
   // A reading is not of one moment: a queue or an exchange may be gone in it, and its bindings not yet.
   const isThere = (at.kind === 'queue' ? found.queues : found.exchanges).has(at.name);
   const bindings = isThere ? boundTo(found, at) : [];
-  const there = new Set(
-    bindings.filter(({ source }) => found.exchanges.has(source)).map((binding) => canonical(plain(binding))),
-  );
+  const there = bindings.filter(({ source }) => found.exchanges.has(source));
   return wanted
     .filter(
       (binding) =>
         binding.destination === at.name &&
         binding.destinationType === at.kind &&
-        !there.has(canonical(binding)),
+        !there.some((one) => isSameBinding(one, binding)),
     )
     .map((binding) => ({ step: 'bind', binding }));
 }
@@ -240,21 +234,9 @@ function unwantedBindings(
   at: Entrance,
   found: Inventory,
 ): ObjectStep[] {
-  const kept = new Set(wanted.map(canonical));
   return boundTo(found, at)
-    .filter((binding) => binding.source === source && !kept.has(canonical(plain(binding))))
+    .filter((binding) => binding.source === source && !wanted.some((one) => isSameBinding(one, binding)))
     .map((binding) => ({ step: 'unbind', binding: plain(binding) }));
-}
-
-/** Without what the broker adds, such as the key by which it names a binding. */
-export function plain({
-  source,
-  destination,
-  destinationType,
-  routingKey,
-  arguments: args,
-}: Binding): Binding {
-  return { source, destination, destinationType, routingKey, arguments: args };
 }
 
 /** Wait queues of other delays: what they hold goes back by itself when its time has come. */

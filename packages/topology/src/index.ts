@@ -19,6 +19,7 @@
  * A deletion is decided anew after each reading: see removal.ts.
  * A consumer's settings and the entries of its binding: see consumer.ts.
  */
+export * from './bindings.ts';
 export * from './canonical.ts';
 export * from './capabilities.ts';
 export * from './consumer.ts';

@@ -1,7 +1,7 @@
 /** The steps of a migration (migration.ts), and how they are put together. */
 import { canonical } from './canonical.ts';
 import type { BrokerCapabilities } from './capabilities.ts';
-import { plain } from './difference.ts';
+import { plain } from './bindings.ts';
 import type { QueueChange } from './difference.ts';
 import type { Inventory } from './inventory.ts';
 import type { Entrance } from './layout.ts';

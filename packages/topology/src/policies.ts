@@ -7,7 +7,7 @@
  * one of the highest priority; what other people set with a lower one is not merged in.
  */
 import { createHash } from 'node:crypto';
-import { canonical } from './canonical.ts';
+import { canonical, isSameValue } from './canonical.ts';
 import { FAMILY_APPLY_TO, FAMILY_PRIORITY, familyIn, familyOf, familyPattern } from './families.ts';
 import type { Policy, Settings } from './objects.ts';
 import { matcherOf } from './patterns.ts';
@@ -23,9 +23,16 @@ const APPLY_TO_TYPE: Record<QueueType, string> = {
   stream: 'streams',
 };
 
+/** Those of a policy are asked for once for every queue that it is for. */
+const hashes = new WeakMap<Settings, string>();
+
 /** The hash in the names of the policies that carry these settings. */
 export function settingsHash(settings: Settings): string {
-  return createHash('sha256').update(canonical(settings)).digest('hex').slice(0, 10);
+  const known = hashes.get(settings);
+  if (known !== undefined) return known;
+  const hash = createHash('sha256').update(canonical(settings)).digest('hex').slice(0, 10);
+  hashes.set(settings, hash);
+  return hash;
 }
 
 export function policyOf(settings: Settings, shard: number, queues: Iterable<string>): Policy {
@@ -174,6 +181,6 @@ export function isMember(index: PolicyIndex, queue: string, settings: Settings |
     more.length === 0 &&
     (naming.length === 0 || index.byQueue.has(queue)) &&
     isIntact(policy) &&
-    canonical(policy.definition) === canonical(settings)
+    isSameValue(policy.definition, settings)
   );
 }

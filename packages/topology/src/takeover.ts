@@ -13,7 +13,8 @@
  * one's consumers pause while it is emptied, and from Returning on, which `<old>.passing` is the sign of, there is no way back:
  * what the new one's consumers have begun with must not come after what is newer.
  */
-import { changesBetween, plain } from './difference.ts';
+import { plain } from './bindings.ts';
+import { changesBetween } from './difference.ts';
 import type { Inventory } from './inventory.ts';
 import { boundTo, deliveriesOf, foundDeliveries } from './layout.ts';
 import {
