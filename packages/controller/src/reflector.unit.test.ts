@@ -1,5 +1,4 @@
 import { describe, expect, test } from '@jest/globals';
-import { Registry } from 'prom-client';
 import {
   ConnectionError,
   GoneError,
@@ -10,57 +9,9 @@ import {
 } from './errors.ts';
 import { silentLog } from './log.ts';
 import type { Log } from './log.ts';
-import { createMetrics } from './metrics.ts';
-import { resources } from './object.ts';
-import type { KubernetesObject } from './object.ts';
-import type { Change } from './observed-store.ts';
-import { createReflector } from './reflector.ts';
-import type { ReflectorOptions } from './reflector.ts';
-import type { ListOptions, Page, WatchOptions } from './resource-client.ts';
-import { ScriptedWatch } from './testing/scripted-watch.ts';
-import { settle, VirtualClock } from './testing/virtual-clock.ts';
-
-type Thing = KubernetesObject & { spec?: string };
-
-const failed = { status: 500, request: 'GET /things' };
-
-function thing(name: string, version: number, more: Partial<Thing['metadata']> = {}): Thing {
-  return { metadata: { name, uid: `uid-${name}`, resourceVersion: String(version), ...more } };
-}
-
-function setup(options: Partial<ReflectorOptions<Thing>> = {}) {
-  const clock = new VirtualClock();
-  const registry = new Registry();
-  const state = { list: [] as Thing[], version: 10, failLists: [] as Error[] };
-  const lists: ListOptions[] = [];
-  const watches: ScriptedWatch<Thing>[] = [];
-  const resource = {
-    type: resources.configMaps,
-    async *pages(list: ListOptions = {}): AsyncGenerator<Page<Thing>, void, undefined> {
-      lists.push(list);
-      await Promise.resolve();
-      const error = state.failLists.shift();
-      if (error !== undefined) throw error;
-      yield { items: structuredClone(state.list), resourceVersion: String(state.version) };
-    },
-    watch(watch: WatchOptions) {
-      const scripted = new ScriptedWatch<Thing>(watch);
-      watches.push(scripted);
-      return scripted.events();
-    },
-  };
-  const reflector = createReflector<Thing>({
-    resource,
-    clock,
-    observer: createMetrics(registry).reflector('things'),
-    ...options,
-  });
-  const changes: Change<Thing>[] = [];
-  reflector.onChange((change) => changes.push(change));
-  const told = () =>
-    changes.splice(0).map(({ type, key, stale }) => `${type} ${key}${stale === true ? ' stale' : ''}`);
-  return { clock, registry, state, lists, watches, reflector, changes, told, last: () => watches.at(-1)! };
-}
+import { failed, scriptedReflector as setup, thing } from './testing/scripted-reflector.ts';
+import type { Thing } from './testing/scripted-reflector.ts';
+import { settle } from './testing/virtual-clock.ts';
 
 describe('a reflector', () => {
   test('lists, is synced, and watches from where the list was, with bookmarks and an end between 5 and 10 minutes', async () => {
