@@ -29,7 +29,7 @@ export class ObservedStore<T extends KubernetesObject> extends IndexedStore<T> {
   readonly #handlers = new Set<ChangeHandler<T>>();
 
   constructor(log: Log, indexes?: Record<string, Indexer<T>>) {
-    super(indexes);
+    super(indexes, log);
     this.#log = log;
   }
 

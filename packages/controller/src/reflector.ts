@@ -47,7 +47,8 @@ export interface ReflectorOptions<T extends KubernetesObject> extends Selection 
   indexes?: Record<string, Indexer<T>>;
   /**
    * What to keep of an object. Default: everything but `managedFields`, which is often half of it. It must keep name,
-   * namespace, uid and resource version; it may change the object it is given.
+   * namespace, uid and resource version; it may change the object it is given. What it throws is logged, and the object is
+   * kept as it is by default.
    */
   transform?: (object: T) => T;
   /** Default 500. */
@@ -332,7 +333,16 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
   }
 
   #transformed(object: T): T {
-    return (this.#options.transform ?? dropManagedFields)(object);
+    const { transform } = this.#options;
+    try {
+      if (transform !== undefined) return transform(object);
+    } catch (error) {
+      this.#log.error(
+        { ...describeError(error), key: keyOf(object) },
+        'the transform failed: the object is kept without it',
+      );
+    }
+    return dropManagedFields(object);
   }
 }
 

@@ -9,6 +9,7 @@ import {
 } from './errors.ts';
 import { silentLog } from './log.ts';
 import type { Log } from './log.ts';
+import type { ReflectorOptions } from './reflector.ts';
 import { failed, scriptedReflector as setup, thing } from './testing/scripted-reflector.ts';
 import type { Thing } from './testing/scripted-reflector.ts';
 import { settle } from './testing/virtual-clock.ts';
@@ -316,6 +317,45 @@ describe('a reflector', () => {
     expect([...t.reflector.store.by('label', 'two')]).toEqual(['a']);
     await t.reflector.stop();
   });
+
+  test.each<[string, Partial<ReflectorOptions<Thing>>]>([
+    ['an index', { indexes: { length: ({ spec }) => [String(spec!.length)] } }],
+    [
+      'a transform',
+      {
+        transform: (object) => {
+          if (object.spec === undefined) throw new TypeError('no spec');
+          return object;
+        },
+      },
+    ],
+  ])(
+    'goes on, on the same watch and through a list, past objects for which %s throws',
+    async (_what, options) => {
+      const errors: object[] = [];
+      const log: Log = { ...silentLog, error: (fields) => errors.push(fields), child: () => log };
+      const t = setup({ log, ...options });
+      const managed = { managedFields: [{ manager: 'x' }] };
+      t.state.list = [thing('a', 1, managed)];
+      t.reflector.start();
+      await t.reflector.synced;
+      await settle();
+      t.last().send(
+        { type: 'ADDED', object: thing('bad', 11, managed) },
+        { type: 'MODIFIED', object: thing('bad', 12) },
+        { type: 'DELETED', object: thing('a', 13) },
+        { type: 'ADDED', object: { ...thing('good', 14), spec: 'x' } },
+      );
+      await settle();
+      expect(t.changes.map(({ object }) => object.metadata)).not.toContainEqual(
+        expect.objectContaining(managed),
+      );
+      expect(t.told()).toEqual(['added a', 'added bad', 'updated bad', 'deleted a', 'added good']);
+      expect(errors).toContainEqual(expect.objectContaining({ key: 'bad' }));
+      expect([t.lists.length, t.watches.length]).toEqual([1, 1]);
+      await t.reflector.stop();
+    },
+  );
 
   test('listing again holds nothing of what has not changed, and keeps the very objects', async () => {
     const transformed: string[] = [];

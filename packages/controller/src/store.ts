@@ -1,8 +1,14 @@
 /**
  * The objects that a reflector knows, by key and by the indexes asked for. What it gives out is shared: do not change it.
+ * An object for which an index throws is kept, is logged, and cannot be found by that index.
  */
+import { describeError, silentLog } from './log.ts';
+import type { Log } from './log.ts';
 
-/** The values under which an object can be found: `(object) => [object.spec.secretRef.name]`. */
+/**
+ * The values under which an object can be found, which may be none:
+ * `({ spec }) => (spec?.secretRef === undefined ? [] : [spec.secretRef.name])`.
+ */
 export type Indexer<T> = (object: T) => Iterable<string>;
 
 export interface Store<T> {
@@ -14,15 +20,24 @@ export interface Store<T> {
   by(name: string, value: string): Iterable<string>;
 }
 
+interface Index<T> {
+  indexer: Indexer<T>;
+  keys: Map<string, Set<string>>;
+  /** What each key is filed under, so that taking it out asks nobody. */
+  values: Map<string, ReadonlySet<string>>;
+}
+
 export class IndexedStore<T> implements Store<T> {
   readonly #objects = new Map<string, T>();
-  readonly #indexes: Map<string, { indexer: Indexer<T>; keys: Map<string, Set<string>> }>;
+  readonly #indexes: Map<string, Index<T>>;
+  readonly #log: Log;
 
-  constructor(indexers: Record<string, Indexer<T>> = {}) {
+  constructor(indexers: Record<string, Indexer<T>> = {}, log: Log = silentLog) {
+    this.#log = log;
     this.#indexes = new Map(
       Object.entries(indexers).map(([name, indexer]) => [
         name,
-        { indexer, keys: new Map<string, Set<string>>() },
+        { indexer, keys: new Map(), values: new Map() },
       ]),
     );
   }
@@ -52,8 +67,16 @@ export class IndexedStore<T> implements Store<T> {
   set(key: string, object: T): void {
     this.#unfile(key);
     this.#objects.set(key, object);
-    for (const { indexer, keys } of this.#indexes.values()) {
-      for (const value of indexer(object)) {
+    for (const [name, { indexer, keys, values }] of this.#indexes) {
+      try {
+        values.set(key, new Set(indexer(object)));
+      } catch (error) {
+        this.#log.error(
+          { ...describeError(error), key, index: name },
+          'an index failed: the object is not in it',
+        );
+      }
+      for (const value of values.get(key) ?? []) {
         const filed = keys.get(value);
         if (filed === undefined) keys.set(value, new Set([key]));
         else filed.add(key);
@@ -67,14 +90,13 @@ export class IndexedStore<T> implements Store<T> {
   }
 
   #unfile(key: string): void {
-    const object = this.#objects.get(key);
-    if (object === undefined) return;
-    for (const { indexer, keys } of this.#indexes.values()) {
-      for (const value of indexer(object)) {
+    for (const { keys, values } of this.#indexes.values()) {
+      for (const value of values.get(key) ?? []) {
         const filed = keys.get(value);
         filed?.delete(key);
         if (filed?.size === 0) keys.delete(value);
       }
+      values.delete(key);
     }
   }
 }
