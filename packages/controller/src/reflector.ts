@@ -8,13 +8,14 @@
  *      |  error        |-- 410, Expired, version unknown to the server --> listing
  *      |  |            |-- 404: its definition was deleted --------------> waiting --> listing
  *      |  v            |-- any other error, or 90 s of silence ----------> waiting --> watching
- *      waiting <-------+-- a watch that never said a word ---------------> waiting --> listing
+ *      waiting <-------+-- not a word, neither in it nor for 90 s -------> waiting --> listing
  *
  * - The list comes in pages and is the truth: what it lacks is deleted (`stale`: nobody saw how it ended), what it has
  *   with an unchanged resource version causes no change. Should a page expire, the next list is not paged.
  * - Watches ask for bookmarks, so a quiet resource does not fall behind, and end by themselves after 5 to 10 minutes.
- *   One without even a bookmark is listed again: a server that was restored from a backup is silent, without an error,
- *   to whoever asks for a version of the lost future.
+ *   Where one ends without even a bookmark, 90 s or more after the last word, everything is listed again: a server that was
+ *   restored from a backup is silent, without an error, to whoever asks for a version of the lost future. That the watch was
+ *   opened is no word, and what ended it does not matter: a proxy may end each after a minute.
  * - A list that fails with 404 is told once as an error: the definition is to be applied. It is found when that is done.
  * - Waiting is exponential from 250 ms to 15 s with jitter, and starts over once a watch has held for 10 s.
  *   Authentication is part of the request and fails like it: there is no error that ends the loop but `stop`.
@@ -24,14 +25,7 @@
  */
 import { sleep, systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
-import {
-  GoneError,
-  KubernetesError,
-  NotFoundError,
-  RequestTimeoutError,
-  ServerError,
-  StoppedError,
-} from './errors.ts';
+import { KubernetesError, RequestTimeoutError, ServerError, StoppedError } from './errors.ts';
 import { describeError, silentLog } from './log.ts';
 import type { Log } from './log.ts';
 import type { ReflectorObserver } from './metrics.ts';
@@ -39,6 +33,8 @@ import { keyOf } from './object.ts';
 import type { KubernetesObject, ResourceType } from './object.ts';
 import { ObservedStore } from './observed-store.ts';
 import type { ChangeHandler } from './observed-store.ts';
+import { failureOf } from './reflector-failure.ts';
+import type { Failure, Silence } from './reflector-failure.ts';
 import type { ResourceClient, Selection } from './resource-client.ts';
 import type { Indexer, Store } from './store.ts';
 
@@ -55,7 +51,7 @@ export interface ReflectorOptions<T extends KubernetesObject> extends Selection 
   pageSize?: number;
   /** Between which two numbers of seconds a watch lasts; default [300, 600]. */
   watchSeconds?: readonly [number, number];
-  /** Default 90,000. */
+  /** After how long a silence a watch is given up, or everything listed again; default 90,000. Bookmarks come each minute. */
   inactivityMs?: number;
   /** Default from 250 to 15,000. */
   backoffMs?: { first: number; most: number };
@@ -115,6 +111,8 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
   #run: { abort: AbortController; ended: Promise<void> } | undefined;
   #failures = 0;
   #pageSize: number;
+  readonly #inactivityMs: number;
+  /** When the server last said something of the resource: a page, a change or a bookmark. */
   #heardAt: number;
   /** Since when the watch that is open has been. */
   #watchedSince: number | undefined;
@@ -127,11 +125,12 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     this.#log = (options.log ?? silentLog).child({ resource: options.resource.type.plural });
     this.#store = new ObservedStore(this.#log, options.indexes);
     this.#pageSize = options.pageSize ?? 500;
+    this.#inactivityMs = options.inactivityMs ?? 90_000;
     this.#heardAt = this.#clock.now();
     this.synced = new Promise((resolve) => (this.#resolveSynced = resolve));
     options.observer?.watch(() => ({
       objects: this.#store.size,
-      lastHeardSeconds: (this.#clock.now() - this.#heardAt) / 1000,
+      lastHeardSeconds: this.#silentFor() / 1000,
     }));
   }
 
@@ -188,17 +187,15 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       } catch (error) {
         if (over()) break;
         if (this.#watchedFor() >= HEALTHY_MS) this.#failures = 0;
-        const isUndefined = this.state === 'watching' && error instanceof NotFoundError;
-        const gone = mustRelist(error) || this.#heardNothing(error) || isUndefined;
-        if (this.state === 'watching') this.#options.observer?.watchEnded(codeOf(error));
-        if (this.state === 'listing' && gone) this.#pageSize = 0;
-        if (gone) {
-          why = mustRelist(error) ? 'expired' : isUndefined ? 'undefined' : 'silent';
+        const failure = failureOf(error, this.#silence());
+        const listing = this.state === 'listing';
+        if (!listing) this.#options.observer?.watchEnded(codeOf(error));
+        if (listing && failure === 'expired') this.#pageSize = 0;
+        if (failure === 'expired' || (!listing && failure !== 'passing')) {
+          why = failure;
           version = undefined;
-          const level = this.#isOrdinary(error) ? 'debug' : 'info';
-          this.#log[level](describeError(error), 'the watch has lost its place: listing again');
         }
-        await this.#wait(error, signal);
+        await this.#wait(error, failure, signal);
       }
     }
   }
@@ -207,46 +204,56 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     return this.#watchedSince === undefined ? 0 : this.#clock.now() - this.#watchedSince;
   }
 
-  /** An open watch that ended in silence and had never been anything else. */
-  #heardNothing(error: unknown): boolean {
-    return error instanceof RequestTimeoutError && this.#watchedSince !== undefined && !this.#heard;
+  #silentFor(): number {
+    return this.#clock.now() - this.#heardAt;
   }
 
-  /** Of a resource that never had an object, the API server sends no bookmark. */
-  #isOrdinary(error: unknown): boolean {
-    return this.#heardNothing(error) && this.#store.size === 0;
+  #silence(): Silence {
+    return {
+      ofThisWatch: this.#watchedSince !== undefined && !this.#heard,
+      lastedMs: this.#silentFor(),
+      tooLongMs: this.#inactivityMs,
+    };
   }
 
-  async #wait(error: unknown, signal: AbortSignal): Promise<void> {
+  async #wait(error: unknown, failure: Failure, signal: AbortSignal): Promise<void> {
     // The first loss of a place costs nothing to repair at once; a server that says so again and again must not be stormed.
-    if (mustRelist(error) && this.#failures === 0) {
-      this.#failures = 1;
-      return;
-    }
+    const atOnce = failure === 'expired' && this.#failures === 0;
+    const waitMs = atOnce ? 0 : this.#backoff(error);
+    this.#failures += 1;
+    this.#tell(error, failure, waitMs);
+    if (atOnce) return;
+    this.state = 'waiting';
+    await sleep(this.#clock, waitMs, signal);
+  }
+
+  #backoff(error: unknown): number {
     const { first, most } = this.#options.backoffMs ?? { first: 250, most: 15_000 };
     const wait = Math.min(first * 2 ** Math.min(this.#failures, 20), most) * (0.5 + Math.random() / 2);
-    this.#failures += 1;
-    if (this.state === 'listing') this.#tellWhetherDefined(error);
-    this.state = 'waiting';
-    const level =
-      this.isUndefined || this.#isOrdinary(error) ? 'debug' : this.#failures > 3 ? 'warn' : 'info';
-    this.#log[level](
-      { ...describeError(error), waitMs: Math.round(wait) },
-      'the reflector failed and will try again',
-    );
     const asked = error instanceof KubernetesError ? Math.min(error.retryAfterMs ?? 0, 60_000) : 0;
-    await sleep(this.#clock, Math.max(wait, asked), signal);
+    return Math.max(wait, asked);
   }
 
-  /** Once, however often it is asked for. */
-  #tellWhetherDefined(error: unknown): void {
+  /** In one line; that there is no definition, as an error once, however often it is asked for. */
+  #tell(error: unknown, failure: Failure, waitMs: number): void {
+    const fields = { ...describeError(error), waitMs: Math.round(waitMs) };
     const wasUndefined = this.isUndefined;
-    this.isUndefined = error instanceof NotFoundError;
-    if (!this.isUndefined || wasUndefined) return;
-    const { type } = this.#options.resource;
-    this.#log.error(
-      describeError(error),
-      `the API server does not know ${nameOfDefinition(type)}: apply its CustomResourceDefinition; nothing is known of it until then`,
+    this.isUndefined = this.state === 'listing' && failure === 'undefined';
+    if (this.isUndefined && !wasUndefined) {
+      const name = nameOfDefinition(this.#options.resource.type);
+      this.#log.error(
+        fields,
+        `the API server does not know ${name}: apply its CustomResourceDefinition; nothing is known of it until then`,
+      );
+      return;
+    }
+    // Of a resource that never had an object, the API server sends no bookmark.
+    const isOrdinary = this.isUndefined || (failure === 'silent' && this.#store.size === 0);
+    const level = isOrdinary ? 'debug' : this.#failures > 3 ? 'warn' : 'info';
+    const isLost = this.state === 'watching' && failure !== 'passing';
+    this.#log[level](
+      fields,
+      isLost ? 'the watch has lost its place: listing again' : 'the reflector failed and will try again',
     );
   }
 
@@ -295,7 +302,6 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       fieldSelector,
       watchSeconds: [least, most] = [300, 600],
     } = this.#options;
-    const { inactivityMs } = this.#options;
     this.#heard = false;
     for await (const event of resource.watch({
       namespace,
@@ -303,11 +309,8 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       fieldSelector,
       resourceVersion: version,
       timeoutSeconds: Math.round(least + Math.random() * (most - least)),
-      ...(inactivityMs === undefined ? {} : { inactivityMs }),
-      onOpen: () => {
-        this.#heardAt = this.#clock.now();
-        this.#watchedSince = this.#heardAt;
-      },
+      inactivityMs: this.#inactivityMs,
+      onOpen: () => (this.#watchedSince = this.#clock.now()),
       signal,
     })) {
       if (signal.aborted) throw signal.reason;
@@ -323,6 +326,9 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
       if (event.type === 'DELETED') this.#store.remove(key, object);
       else this.#store.keep(key, object);
       if (seen !== undefined) yield seen;
+    }
+    if (!this.#heard && this.#silentFor() >= this.#inactivityMs) {
+      throw new RequestTimeoutError('the watch ended without a word', { status: 200, request: 'watch' });
     }
     if (this.#watchedFor() >= HEALTHY_MS) {
       this.#failures = 0;
@@ -344,15 +350,6 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     }
     return dropManagedFields(object);
   }
-}
-
-/** The version is too old, or (the server was restored from a backup) from a future that never came. */
-function mustRelist(error: unknown): boolean {
-  if (error instanceof GoneError) return true;
-  return (
-    error instanceof KubernetesError &&
-    error.causes.some(({ reason }) => reason === 'ResourceVersionTooLarge')
-  );
 }
 
 function codeOf(error: unknown): string {

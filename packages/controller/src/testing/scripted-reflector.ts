@@ -22,7 +22,7 @@ export function thing(name: string, version: number, more: Partial<Thing['metada
 export function scriptedReflector(options: Partial<ReflectorOptions<Thing>> = {}) {
   const clock = new VirtualClock();
   const registry = new Registry();
-  const state = { list: [] as Thing[], version: 10, failLists: [] as Error[] };
+  const state = { list: [] as Thing[], version: 10, failLists: [] as Error[], refuseWatches: [] as Error[] };
   const lists: ListOptions[] = [];
   const watches: ScriptedWatch<Thing>[] = [];
   const resource = {
@@ -35,7 +35,10 @@ export function scriptedReflector(options: Partial<ReflectorOptions<Thing>> = {}
       yield { items: structuredClone(state.list), resourceVersion: String(state.version) };
     },
     watch(watch: WatchOptions) {
-      const scripted = new ScriptedWatch<Thing>(watch);
+      const { onOpen: _, ...unopened } = watch;
+      const error = state.refuseWatches.shift();
+      const scripted = new ScriptedWatch<Thing>(error === undefined ? watch : unopened);
+      if (error !== undefined) scripted.send(error);
       watches.push(scripted);
       return scripted.events();
     },
