@@ -11,7 +11,9 @@ export async function metricsOf(port: number, names: readonly string[] = []): Pr
   const query = new URLSearchParams(names.map((name): [string, string] => ['name[]', name]));
   // A connection that was kept may be closed by a server that has been busy for longer than it keeps one.
   const headers = { connection: 'close' };
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics?${query.toString()}`, { headers })).text();
+  const text = await (
+    await fetch(`http://127.0.0.1:${port}/metrics?${query.toString()}`, { headers })
+  ).text();
   return text.split('\n').flatMap((line) => {
     const [, name = '', labels = '', value] = /^(\w+)(\{.*\})? (\S+)$/.exec(line) ?? [];
     return value === undefined ? [] : [{ name, labels, value: Number(value) }];
