@@ -1,7 +1,8 @@
 // What somebody else has under the names that Warren gives its objects stays as it is, and the subscription says so.
 import { expect, test } from '@jest/globals';
-import { eventually, testBroker } from '@warren/environment/testing';
+import { dedicatedBroker, eventually, testBroker } from '@warren/environment/testing';
 import { isReady } from '../testing/folder-operator.ts';
+import { hashingBroker } from '../testing/keyed.ts';
 import { recordCalls } from '../testing/recording-client.ts';
 import { shopWorld } from '../testing/shop-world.ts';
 import { agree, isSettled } from '../testing/takeover-world.ts';
@@ -119,18 +120,35 @@ test.concurrent(
   120_000,
 );
 
-test.concurrent(
-  'under names that an edit newly wants: the edit waits and says for what, and takes place when they are gone',
-  async () => {
-    await using shop = await shopWorld(await testBroker(), { loyalty: { events, deletionPolicy: 'Delete' } });
+/** Its messages are theirs. */
+async function declareTheirs(host: VirtualHost, queue: string): Promise<void> {
+  await host.declareByHand(queue);
+  await host.publisher.publish({ exchange: '', routingKey: queue, content: Buffer.from('theirs') });
+}
+
+test.concurrent.each([
+  {
+    wanting: 'a stream',
+    theirs: ['shop.loyalty.retry', 'shop.loyalty.offset'],
+    edit: { queue: { type: 'stream', maxAge: '7d' } },
+    makes: 'shop.loyalty.offset',
+    onBroker: () => testBroker(),
+  },
+  {
+    wanting: 'partitions',
+    theirs: ['shop.loyalty.partition.03', 'shop.loyalty.partition.07'],
+    edit: { delivery: { ordering: 'PerKey', partitions: 8 } },
+    makes: 'shop.loyalty.partition.03',
+    onBroker: () => hashingBroker({ testBroker, dedicatedBroker }),
+  },
+])(
+  'under names that an edit newly wants, for $wanting: the edit waits and says for what, and takes place when they are gone',
+  async ({ theirs, edit, makes, onBroker }) => {
+    const loyalty = { events, deletionPolicy: 'Delete' };
+    await using shop = await shopWorld(await onBroker(), { loyalty });
     const { operator, world, host } = shop;
-    const theirs = ['shop.loyalty.retry', 'shop.loyalty.offset'];
-    for (const queue of theirs) {
-      await host.declareByHand(queue);
-      await host.publisher.publish({ exchange: '', routingKey: queue, content: Buffer.from('theirs') });
-    }
-    const queue = { type: 'stream', maxAge: '7d' };
-    await world.subscribe('loyalty', { events, deletionPolicy: 'Delete', queue });
+    for (const name of theirs) await declareTheirs(host, name);
+    await world.subscribe('loyalty', { ...loyalty, ...edit });
     await eventually(() => {
       const { reason, message } = operator.condition('loyalty', 'Ready') ?? {};
       return (
@@ -141,10 +159,29 @@ test.concurrent(
     for (const name of theirs) await eventually(async () => (await host.api.queue(name))?.messages === 1);
     expect((await host.api.queue('shop.loyalty'))?.type).toBe('quorum');
     for (const name of theirs) await host.api.deleteQueue(name);
-    await eventually(() => isReady(operator, 'loyalty'), { timeoutMs: 60_000 });
-    await eventually(async () => (await host.api.queue('shop.loyalty'))?.type === 'stream');
+    await eventually(() => isSettled(operator, 'loyalty'), { timeoutMs: 60_000 });
+    expect(await host.api.queue(makes)).toBeDefined();
   },
   120_000,
+);
+
+test.concurrent(
+  'called like a partition, beside a subscription that has none: it is in sync, and its deletion leaves them',
+  async () => {
+    const loyalty = { events, deletionPolicy: 'Delete' };
+    await using shop = await shopWorld(await testBroker(), { loyalty });
+    const { operator, world, host } = shop;
+    const theirs = 'shop.loyalty.partition.77';
+    await declareTheirs(host, theirs);
+    await world.subscribe('loyalty', { ...loyalty, events: ['OrderPlaced', 'PaymentApproved'] });
+    await eventually(async () => (await host.keysOf('shop.loyalty')).length === 2);
+    await eventually(() => isSettled(operator, 'loyalty'));
+    expect(operator.told.map(({ reason }) => reason)).not.toContain('MigrationStarted');
+    await world.unsubscribe('loyalty');
+    await eventually(() => operator.resource('loyalty') === undefined);
+    expect((await host.api.inventory()).queues.map(({ name }) => name)).toEqual([theirs]);
+    await eventually(async () => (await host.api.queue(theirs))?.messages === 1);
+  },
 );
 
 test.concurrent(

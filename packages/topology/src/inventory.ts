@@ -14,7 +14,7 @@ export interface Inventory {
   exchangeBindings: ReadonlyMap<string, readonly Binding[]>;
   /** By the queue that their messages go back to. */
   waitQueues: ReadonlyMap<string, readonly FoundQueue[]>;
-  /** By the queue whose messages they hold, in their order. */
+  /** By the queue that they are named after, in their order: whose they are, marks.ts tells. */
   partitions: ReadonlyMap<string, readonly FoundQueue[]>;
   policies: readonly Policy[];
   operatorPolicies: readonly Policy[];

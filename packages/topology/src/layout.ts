@@ -1,8 +1,8 @@
 /** How a subscription's messages lie, one queue or partitions by key, and in what it is other than wanted. */
 import { canonical } from './canonical.ts';
 import type { Inventory } from './inventory.ts';
+import { foundPartitions, hasKeys } from './marks.ts';
 import type { Binding, FoundQueue, WantedTopology } from './objects.ts';
-import { HASH_EXCHANGE } from './partitions.ts';
 
 type Names = WantedTopology['names'];
 
@@ -28,7 +28,7 @@ export function boundTo(found: Inventory, { name, kind }: Entrance): readonly Bi
 /** Every queue that holds, or may hold, messages of a subscription, of whatever layout. */
 export function foundDeliveries({ queue }: Pick<Names, 'queue'>, found: Inventory): FoundQueue[] {
   const main = found.queues.get(queue);
-  return [...(main === undefined ? [] : [main]), ...(found.partitions.get(queue) ?? [])];
+  return [...(main === undefined ? [] : [main]), ...foundPartitions(queue, found)];
 }
 
 /** What the queue or the partitions of a subscription hold; undefined where the broker does not tell, or none is there. */
@@ -36,10 +36,6 @@ export function messagesOf(names: Pick<Names, 'queue'>, found: Inventory): numbe
   const counts = foundDeliveries(names, found).map(({ messages }) => messages);
   if (counts.length === 0) return undefined;
   return counts.reduce((sum, each) => (sum === undefined || each === undefined ? undefined : sum + each));
-}
-
-export function hasKeys({ keys }: Pick<Names, 'keys'>, found: Inventory): boolean {
-  return found.exchanges.get(keys)?.type === HASH_EXCHANGE;
 }
 
 /**
@@ -52,7 +48,7 @@ export function layoutChange(
 ): { property: 'partitions'; from: string; to: string } | undefined {
   const { names } = wanted;
   const { queue, partitions } = names;
-  const there = found.partitions.get(queue) ?? [];
+  const there = foundPartitions(queue, found);
   const change = (from: number | string) => ({
     property: 'partitions' as const,
     from: from === 0 ? 'none' : String(from),
@@ -78,7 +74,7 @@ export function ringAt(partition: string, { keys }: Pick<Names, 'keys'>, found: 
 function isInUse(names: Names, found: Inventory): boolean {
   return (
     (found.exchangeBindings.get(names.keys) ?? []).length > 0 ||
-    (found.partitions.get(names.queue) ?? []).some(({ messages = 0 }) => messages > 0)
+    foundPartitions(names.queue, found).some(({ messages = 0 }) => messages > 0)
   );
 }
 

@@ -3,11 +3,15 @@ import fc from 'fast-check';
 import { difference, foreignQueues } from './difference.ts';
 import { inventoryOf } from './inventory.ts';
 import { deliveriesOf } from './layout.ts';
+import { besideConflicts } from './marks.ts';
 import { migrationOf } from './migration.ts';
 import type { Migration } from './migration.ts';
 import type { WantedTopology } from './objects.ts';
+import { keysExchange, partitionOf } from './partitions.ts';
 import { policyPlan } from './policy-plan.ts';
+import { quorumQueue } from './queue-types.ts';
 import { describeStep } from './steps.ts';
+import type { ObjectStep } from './steps.ts';
 import { temporaryConflicts, temporaryObjects } from './temporary.ts';
 import { plainSpec } from './testing/arbitraries.ts';
 import { applyAll, emptyBroker } from './testing/model-broker.ts';
@@ -91,6 +95,7 @@ class World {
       const goesOn = this.flow.make(step, { limit: cut.messages ?? Infinity, unacked: cut.unacked ?? false });
       const found = inventoryOf(this.flow.found());
       expect(temporaryConflicts(want(layout).names, found)).toEqual([]);
+      expect(besideConflicts(want(layout), found)).toEqual([]);
       expect(foreignQueues(want(layout), found)).toEqual([]);
       // Between a move that has caught up and the next step nothing comes: that is what caught up says.
       if (step.step !== 'move' || step.until !== 'caughtUp')
@@ -226,6 +231,79 @@ describe('partitions', () => {
       { step: 'declareQueue', queue: { name: QUEUE, durable: true, autoDelete: false, arguments: {} } },
     ]);
     expect(foreignQueues(want(2), inventoryOf(broker))).toEqual([QUEUE]);
+  });
+});
+
+describe("what is called like a partition or the keys, and is somebody else's", () => {
+  const partition = (index: number): ObjectStep => ({
+    step: 'declareQueue',
+    queue: quorumQueue(partitionOf(QUEUE, index), {}),
+  });
+  const keys: ObjectStep = {
+    step: 'declareExchange',
+    exchange: { ...keysExchange(QUEUE), arguments: { 'hash-header': 'theirs' } },
+  };
+  const beside = (layout: Layout, theirs: readonly ObjectStep[]): World => {
+    const world = new World(layout);
+    for (const step of theirs) world.flow.make(step);
+    return world;
+  };
+  const nothing = { conflicts: [], blocked: [], memberships: [], steps: [] };
+
+  test.each<[Layout, Layout, ObjectStep[]]>([
+    ['None', 'Strict', [partition(7), keys]],
+    ['Strict', 'None', [partition(7), keys]],
+    ['None', 4, [partition(7)]],
+    [3, 4, [partition(7)]],
+    [4, 'None', [partition(7)]],
+  ])('is no change of %s, and is left as it is by one to %s', (from, to, theirs) => {
+    const world = beside(from, theirs);
+    const isAs = (layout: Layout) =>
+      expect(difference(want(layout), inventoryOf(world.flow.found()))).toMatchObject(nothing);
+    isAs(from);
+    expect(world.due(from)).toBeUndefined();
+    world.flow.in(partitionOf(QUEUE, 7)).push(-1);
+    world.finish(to);
+    isAs(to);
+    expect(world.flow.in(partitionOf(QUEUE, 7))).toEqual([-1]);
+    for (const step of theirs) {
+      if (step.step === 'declareExchange')
+        expect(world.flow.broker.exchanges).toContainEqual({ ...step.exchange, internal: false });
+    }
+  });
+
+  test.each([
+    [`queue ${QUEUE}.partition.03`, partition(3)],
+    [`exchange ${QUEUE}.keys`, keys],
+  ])('is a conflict where an edit wants it: %s', (what, theirs) => {
+    const found = inventoryOf(beside('None', [theirs]).flow.found());
+    const { conflicts, steps } = difference(want(4), found);
+    expect(conflicts).toEqual([
+      `${what} is somebody else's, and Warren makes one of that name for the partitions of ${QUEUE}: ` +
+        'delete it or choose another name',
+    ]);
+    expect(steps).toEqual([]);
+  });
+
+  test('belongs to the subscription as soon as its keys lead there, and is made anew with what it holds', () => {
+    const world = new World(3);
+    const [, name] = want(3).names.partitions as [string, string];
+    world.flow.make({ step: 'deleteQueue', queue: name, onlyIfEmpty: true });
+    world.flow.make(partition(1));
+    for (const binding of want(3).bindings.filter(({ destination }) => destination === name))
+      world.flow.make({ step: 'bind', binding });
+    for (let times = 0; times < 10; times += 1) world.publish();
+    world.finish(3);
+    world.expectAsWanted(3);
+    expect(world.all(3)).toHaveLength(world.published);
+  });
+
+  test('is not what a policy of the partition that was there before goes on to name', () => {
+    const world = new World(4);
+    world.flow.make({ step: 'deleteQueue', queue: partitionOf(QUEUE, 3), onlyIfEmpty: true });
+    world.flow.make(partition(3));
+    world.finish(3);
+    expect(inventoryOf(world.flow.found()).policyIndex.byQueue.has(partitionOf(QUEUE, 3))).toBe(false);
   });
 });
 

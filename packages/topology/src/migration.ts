@@ -23,7 +23,8 @@
 import { changesBetween, queueChanges } from './difference.ts';
 import type { QueueChange } from './difference.ts';
 import type { Inventory } from './inventory.ts';
-import { deliveriesOf, entranceOf, foundDeliveries, hasKeys, layoutChange } from './layout.ts';
+import { deliveriesOf, entranceOf, foundDeliveries, layoutChange } from './layout.ts';
+import { hasKeys } from './marks.ts';
 import { MigrationSite } from './migration-site.ts';
 import type { SitePlan } from './migration-site.ts';
 import { declaration, emptying } from './migration-steps.ts';
@@ -147,8 +148,8 @@ function deliveryPlan(queues: readonly Queue[], wanted: WantedTopology, found: I
     left: [name, ...partitions].filter(
       (each) =>
         found.policyIndex.byQueue.has(each) &&
-        !found.queues.has(each) &&
-        !queues.some((queue) => queue.name === each),
+        !queues.some((queue) => queue.name === each) &&
+        !foundDeliveries(names, found).some((queue) => queue.name === each),
     ),
   };
 }

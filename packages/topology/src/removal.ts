@@ -7,8 +7,7 @@
  *   apply steps in their order, then policyPlan(memberships, …); when not done, read again and decide again.
  */
 import type { Inventory } from './inventory.ts';
-import { hasKeys } from './layout.ts';
-import { besideStream } from './marks.ts';
+import { besideStream, foundPartitions, hasKeys } from './marks.ts';
 import { keysOf } from './partitions.ts';
 import { EVENTS_EXCHANGE, namesOf } from './names.ts';
 import type { Membership } from './objects.ts';
@@ -46,7 +45,9 @@ export function removal(input: RemovalInput): Removal {
   const nothing: Removal = { steps: [], memberships: [], holding: [], done: true };
   if (deletionPolicy === 'Retain') return nothing;
   const keys = keysOf(queue);
-  const bound = [...(found.bindings.get(queue) ?? []), ...(found.exchangeBindings.get(keys) ?? [])];
+  const isKeyed = hasKeys({ keys }, found);
+  const led = isKeyed ? (found.exchangeBindings.get(keys) ?? []) : [];
+  const bound = [...(found.bindings.get(queue) ?? []), ...led];
   const unbinding = bound
     .filter(({ source }) => source === eventsExchange)
     .map(({ source, destination, destinationType, routingKey, arguments: args }): ObjectStep => ({
@@ -55,7 +56,7 @@ export function removal(input: RemovalInput): Removal {
     }));
   // The queue before its wait queues and its dead letters: what still dead-letters has somewhere to go until it is gone.
   const waits = (found.waitQueues.get(queue) ?? []).map((wait) => wait.name);
-  const partitions = (found.partitions.get(queue) ?? []).map((partition) => partition.name);
+  const partitions = foundPartitions(queue, found).map((partition) => partition.name);
   const queues = [queue, ...partitions, ...waits, ...besideStream(queue, found), deadLetterQueue];
   const there = queues.flatMap((each) => found.queues.get(each) ?? []);
   const { offsets, retries } = streamQueuesOf(queue);
@@ -63,7 +64,7 @@ export function removal(input: RemovalInput): Removal {
     queue: each,
     settings: undefined,
   }));
-  const last: ObjectStep[] = hasKeys({ keys }, found) ? [{ step: 'deleteExchange', exchange: keys }] : [];
+  const last: ObjectStep[] = isKeyed ? [{ step: 'deleteExchange', exchange: keys }] : [];
   if (deletionPolicy === 'Delete')
     return { ...nothing, memberships, steps: [...unbinding, ...there.map(deletion(false)), ...last] };
   if (unbinding.length > 0) return { ...nothing, steps: unbinding, done: false };

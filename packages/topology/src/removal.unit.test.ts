@@ -2,6 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { difference } from './difference.ts';
 import { inventoryOf } from './inventory.ts';
+import type { Binding } from './objects.ts';
+import { keysExchange, partitionOf } from './partitions.ts';
 import { policyPlan } from './policy-plan.ts';
 import { quorumQueue, streamQueuesOf } from './queue-types.ts';
 import { describeHolding, removal } from './removal.ts';
@@ -112,21 +114,36 @@ test('a stream goes with what was made beside it', () => {
 
 describe('what somebody else has under its names', () => {
   const { offsets, retries } = streamQueuesOf('shop.loyalty');
-  const theirs = [retries, offsets, 'shop.loyalty.wait.5000', 'shop.loyalty.points'].flatMap((name) => [
-    { ...quorumQueue(name, {}), type: 'quorum', messages: 3 },
-  ]);
+  const partitions = [3, 77].map((index) => partitionOf('shop.loyalty', index));
+  const theirs = [retries, offsets, ...partitions, 'shop.loyalty.wait.5000', 'shop.loyalty.points'].flatMap(
+    (name) => [{ ...quorumQueue(name, {}), type: 'quorum', messages: 3 }],
+  );
+  const keys = { ...keysExchange('shop.loyalty'), arguments: { 'hash-on': 'theirs' }, internal: false };
 
   test.each<DeletionPolicy>(['Delete', 'DeleteWhenEmpty'])(
     'is left by %s, and holds up nothing',
     (policy) => {
-      let broker: ModelBroker = { ...made, queues: [...made.queues, ...theirs] };
+      const exchanges = [...made.exchanges, keys];
+      const toKeys: Binding = {
+        source: 'events',
+        destination: keys.name,
+        destinationType: 'exchange',
+        routingKey: '#',
+        arguments: {},
+      };
+      let broker: ModelBroker = {
+        ...made,
+        exchanges,
+        queues: [...made.queues, ...theirs],
+        bindings: [...made.bindings, toKeys],
+      };
       for (let done = false; !done;) {
         const decision = decide(broker, policy);
         expect(decision.holding).toEqual([]);
         broker = carryOut(broker, decision);
         done = decision.done;
       }
-      expect(broker).toEqual({ ...emptyBroker, exchanges: made.exchanges, queues: theirs });
+      expect(broker).toEqual({ ...emptyBroker, exchanges, queues: theirs, bindings: [toKeys] });
     },
   );
 });
@@ -157,7 +174,16 @@ test('a deletion that died anywhere is completed by the next one', () => {
 
 test('whatever is found, a message is deleted only where the policy is Delete, and nothing of others at all', () => {
   const world = subscription.chain((one) => fc.tuple(fc.constant(one), anyBroker(one)));
-  const strangers = fc.subarray(['retry', 'offset', 'wait.1000', 'wait.77', 'arriving', 'waited']);
+  const strangers = fc.subarray([
+    'retry',
+    'offset',
+    'partition.03',
+    'partition.77',
+    'wait.1000',
+    'wait.77',
+    'arriving',
+    'waited',
+  ]);
   fc.assert(
     fc.property(
       world,
@@ -166,8 +192,10 @@ test('whatever is found, a message is deleted only where the policy is Delete, a
       fc.boolean(),
       ([one, broker], suffixes, policy, settled) => {
         const theirs = suffixes.map((suffix) => `${one.namespace}.${one.name}.${suffix}`);
+        const keys = { ...keysExchange(`${one.namespace}.${one.name}`), arguments: {}, internal: false };
         const found: ModelBroker = {
           ...broker,
+          exchanges: [...broker.exchanges, keys],
           queues: [
             ...broker.queues.filter(({ name }) => !theirs.includes(name)),
             ...theirs.map((name) => ({ ...quorumQueue(name, {}), type: 'quorum', messages: 0 })),

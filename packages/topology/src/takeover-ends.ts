@@ -3,8 +3,9 @@
  * partitions behind the exchange that leads to them. Pure, by what is found.
  */
 import type { Inventory } from './inventory.ts';
-import { boundTo, deliveriesOf, entranceOf, foundDeliveries, hasKeys, layoutChange } from './layout.ts';
+import { boundTo, deliveriesOf, entranceOf, foundDeliveries, layoutChange } from './layout.ts';
 import type { Entrance } from './layout.ts';
+import { foundPartitions, hasKeys } from './marks.ts';
 import { moving, unbind } from './migration-steps.ts';
 import { keepsOrder } from './queue-types.ts';
 import type { MigrationStep } from './migration-steps.ts';
@@ -53,7 +54,7 @@ export function entrancesOf({ queue }: Queue, found: Inventory): Entrance[] {
 /** Through which messages reach a queue of a subscription that is there. */
 function wayIn({ queue }: Queue, found: Inventory): Entrance | undefined {
   const keys = keysOf(queue);
-  const isLinked = (found.partitions.get(queue) ?? []).some(({ name }) =>
+  const isLinked = foundPartitions(queue, found).some(({ name }) =>
     (found.bindings.get(name) ?? []).some(({ source }) => source === keys),
   );
   return entrancesOf({ queue }, found)
@@ -88,8 +89,9 @@ export function isPastReturn(old: Queue, to: Queue, exchanges: ExchangeNames, fo
 
 /** A subscription is bound to its events itself. */
 export function takesItsEvents({ queue }: Queue, { events }: ExchangeNames, found: Inventory): boolean {
-  const ends = [{ name: queue, kind: 'queue' } as const, { name: keysOf(queue), kind: 'exchange' } as const];
-  return ends.flatMap((end) => boundTo(found, end)).some(({ source }) => source === events);
+  return entrancesOf({ queue }, found)
+    .flatMap((entrance) => boundTo(found, entrance))
+    .some(({ source }) => source === events);
 }
 
 /** A takeover was called off: what the new queues hold goes back to the old ones, as far as they are there. None: all is done. */

@@ -6,6 +6,7 @@ import { migrationOf } from './migration.ts';
 import type { MigrationPhase, MigrationStep } from './migration.ts';
 import { DEFAULT_EXCHANGES, namesOf } from './names.ts';
 import type { Binding, Membership, WantedTopology } from './objects.ts';
+import { keysExchange, keysOf, partitionOf } from './partitions.ts';
 import { policyPlan } from './policy-plan.ts';
 import { deadLettersTo, quorumQueue } from './queue-types.ts';
 import { describeStep } from './steps.ts';
@@ -305,6 +306,17 @@ describe('a takeover', () => {
       'deleteQueue',
     );
     expect(next(flow, wantNew())?.steps.at(-1)).toMatchObject({ step: 'deleteQueue', queue: OLD.queue });
+  });
+
+  test("leaves somebody else's of the name of a partition or the keys of the old one, with what it holds", () => {
+    const flow = made();
+    const partition = partitionOf(OLD.queue, 3);
+    flow.make({ step: 'declareQueue', queue: quorumQueue(partition, {}) });
+    flow.make({ step: 'declareExchange', exchange: { ...keysExchange(OLD.queue), arguments: {} } });
+    flow.in(partition).push(-1);
+    finish(flow, wantNew(2));
+    expect(flow.in(partition)).toEqual([-1]);
+    expect(flow.broker.exchanges.map(({ name }) => name)).toContain(keysOf(OLD.queue));
   });
 
   test('of a subscription that has nothing on the broker is over at once', () => {
