@@ -30,7 +30,7 @@ import type { SitePlan } from './migration-site.ts';
 import { declaration, emptying } from './migration-steps.ts';
 import type { Migration, MigrationOptions } from './migration-steps.ts';
 import type { FoundQueue, Queue, WantedTopology } from './objects.ts';
-import { MOST_PARTITIONS, partitionOf } from './partitions.ts';
+import { partitionNamesOf } from './partitions.ts';
 import { streamQueuesOf } from './queue-types.ts';
 
 export type {
@@ -127,7 +127,6 @@ function deliveryPlan(queues: readonly Queue[], wanted: WantedTopology, found: I
   const { queue: name, keys } = names;
   const exchange = exchanges.find((each) => each.name === keys);
   const entrance = entranceOf(names);
-  const partitions = Array.from({ length: MOST_PARTITIONS }, (_, index) => partitionOf(name, index));
   return {
     name,
     queues,
@@ -145,7 +144,7 @@ function deliveryPlan(queues: readonly Queue[], wanted: WantedTopology, found: I
     there: foundDeliveries(names, found),
     // They give back to the queue by its name.
     givingBack: exchange === undefined ? [] : (found.waitQueues.get(name) ?? []),
-    left: [name, ...partitions].filter(
+    left: [name, ...partitionNamesOf(name)].filter(
       (each) =>
         found.policyIndex.byQueue.has(each) &&
         !queues.some((queue) => queue.name === each) &&

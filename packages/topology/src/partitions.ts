@@ -36,6 +36,11 @@ export function partitionsOf(queue: string, { delivery }: Pick<EventSubscription
   return Array.from({ length: partitions }, (_, index) => partitionOf(queue, index));
 }
 
+/** Every name that a partition of the queue may have. */
+export function partitionNamesOf(queue: string): string[] {
+  return Array.from({ length: MOST_PARTITIONS }, (_, index) => partitionOf(queue, index));
+}
+
 /** Two digits, so that names sort as numbers do. */
 export function partitionOf(queue: string, index: number): string {
   return `${queue}.partition.${String(index).padStart(2, '0')}`;

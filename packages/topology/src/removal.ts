@@ -8,7 +8,7 @@
  */
 import type { Inventory } from './inventory.ts';
 import { besideStream, foundPartitions, hasKeys } from './marks.ts';
-import { keysOf } from './partitions.ts';
+import { keysOf, partitionNamesOf } from './partitions.ts';
 import { EVENTS_EXCHANGE, namesOf } from './names.ts';
 import type { Membership } from './objects.ts';
 import { streamQueuesOf } from './queue-types.ts';
@@ -60,7 +60,9 @@ export function removal(input: RemovalInput): Removal {
   const queues = [queue, ...partitions, ...waits, ...besideStream(queue, found), deadLetterQueue];
   const there = queues.flatMap((each) => found.queues.get(each) ?? []);
   const { offsets, retries } = streamQueuesOf(queue);
-  const memberships = [queue, ...partitions, retries, offsets, deadLetterQueue].map((each) => ({
+  // Also of partitions that are gone: who deleted them may have died before their policy was written.
+  const members = partitionNamesOf(queue).filter((each) => found.policyIndex.byQueue.has(each));
+  const memberships = [queue, ...members, retries, offsets, deadLetterQueue].map((each) => ({
     queue: each,
     settings: undefined,
   }));
