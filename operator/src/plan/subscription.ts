@@ -178,7 +178,7 @@ export function planDeletion({
     name: base.name,
     deletionPolicy: 'Delete',
     found,
-    eventsExchange: exchangesOf(capabilities).events,
+    exchanges: exchangesOf(capabilities),
     settled: true,
   });
   const holding = steps.flatMap((step) => {

@@ -175,7 +175,7 @@ export class Remover {
       name: resource.metadata.name,
       deletionPolicy: resource.spec.deletionPolicy,
       found,
-      eventsExchange: exchangesOf(connection.capabilities).events,
+      exchanges: exchangesOf(connection.capabilities),
       settled: readAt >= looked.unboundAt + COUNT_LAG_MS,
     });
     if (steps.some((step) => step.step === 'deleteQueue' && step.onlyIfEmpty)) {

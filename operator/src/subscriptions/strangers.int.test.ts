@@ -6,6 +6,7 @@ import { hashingBroker } from '../testing/keyed.ts';
 import { recordCalls } from '../testing/recording-client.ts';
 import { shopWorld } from '../testing/shop-world.ts';
 import { agree, isSettled } from '../testing/takeover-world.ts';
+import { readSettingsOf } from '../testing/virtual-host.ts';
 import type { VirtualHost } from '../testing/virtual-host.ts';
 
 const events = ['OrderPlaced'];
@@ -182,6 +183,52 @@ test.concurrent(
     expect((await host.api.inventory()).queues.map(({ name }) => name)).toEqual([theirs]);
     await eventually(async () => (await host.api.queue(theirs))?.messages === 1);
   },
+);
+
+test.concurrent(
+  'what other people have bound to a queue leads into it while it holds messages, and no more when it is deleted',
+  async () => {
+    const calls = recordCalls();
+    await using shop = await shopWorld(await testBroker(), { loyalty: { events } }, { calls });
+    const { operator, world, host } = shop;
+    const settings = await readSettingsOf(world.state, 'loyalty');
+    await host.api.bind({
+      source: 'amq.topic',
+      destination: 'shop.loyalty',
+      destinationType: 'queue',
+      routingKey: 'legacy',
+      arguments: {},
+    });
+    const publishTheirs = () =>
+      host.publisher.publish({
+        exchange: 'amq.topic',
+        routingKey: 'legacy',
+        content: Buffer.from('theirs'),
+      });
+    await host.publish('order.placed', ['mine']);
+    await world.unsubscribe('loyalty');
+    await eventually(() => operator.told.some(({ reason }) => reason === 'MessagesLeft'));
+    await publishTheirs();
+    const lost: string[] = [];
+    // The broker's counts would not know of it before the queue is gone.
+    calls.before = async (call) => {
+      if (call !== 'deleteQueue') return;
+      await publishTheirs().then(
+        () => lost.push('theirs'),
+        () => undefined,
+      );
+    };
+    const seen: string[] = [];
+    host.consume(settings, ({ content }) => {
+      seen.push(content.toString());
+      return Promise.resolve();
+    });
+    await eventually(() => operator.resource('loyalty') === undefined, { timeoutMs: 60_000 });
+    expect(seen).toEqual(['mine', 'theirs']);
+    expect(calls.made).toContain('deleteQueue');
+    expect(lost).toEqual([]);
+  },
+  90_000,
 );
 
 test.concurrent(

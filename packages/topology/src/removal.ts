@@ -3,14 +3,19 @@
  *
  *   unbind  ─▶  wait until the counts are of after that  ─▶  delete; or leave it, while there are messages in it
  *
+ * Before what is empty goes, it is unbound from everything that other people have bound it to, and counted anew: nothing comes
+ * in that no count knows of. While messages are left, those bindings stay.
+ *
  *   const { steps, memberships, holding, done } = removal({ … });
  *   apply steps in their order, then policyPlan(memberships, …); when not done, read again and decide again.
  */
 import type { Inventory } from './inventory.ts';
 import { besideStream, foundPartitions, hasKeys } from './marks.ts';
 import { keysOf, partitionNamesOf } from './partitions.ts';
-import { EVENTS_EXCHANGE, namesOf } from './names.ts';
-import type { Membership } from './objects.ts';
+import { unbind } from './migration-steps.ts';
+import { DEFAULT_EXCHANGES, namesOf } from './names.ts';
+import type { ExchangeNames } from './names.ts';
+import type { Binding, Membership } from './objects.ts';
 import { streamQueuesOf } from './queue-types.ts';
 import type { DeletionPolicy } from './spec.ts';
 import type { ObjectStep } from './steps.ts';
@@ -23,8 +28,8 @@ export interface RemovalInput {
   name: string;
   deletionPolicy: DeletionPolicy;
   found: Inventory;
-  /** The exchange that the events come from; `events` where nobody says otherwise. */
-  eventsExchange?: string;
+  /** What the shared exchanges are called, where an EventBroker names others. */
+  exchanges?: ExchangeNames;
   /** What was found is at least COUNT_LAG_MS younger than the last unbinding. After a restart nobody knows: begin anew. */
   settled: boolean;
 }
@@ -40,20 +45,16 @@ export interface Removal {
 }
 
 export function removal(input: RemovalInput): Removal {
-  const { namespace, name, deletionPolicy, found, settled, eventsExchange = EVENTS_EXCHANGE } = input;
+  const { namespace, name, deletionPolicy, found, settled, exchanges = DEFAULT_EXCHANGES } = input;
   const { queue, deadLetterQueue } = namesOf(namespace, name);
   const nothing: Removal = { steps: [], memberships: [], holding: [], done: true };
   if (deletionPolicy === 'Retain') return nothing;
   const keys = keysOf(queue);
   const isKeyed = hasKeys({ keys }, found);
   const led = isKeyed ? (found.exchangeBindings.get(keys) ?? []) : [];
-  const bound = [...(found.bindings.get(queue) ?? []), ...led];
-  const unbinding = bound
-    .filter(({ source }) => source === eventsExchange)
-    .map(({ source, destination, destinationType, routingKey, arguments: args }): ObjectStep => ({
-      step: 'unbind',
-      binding: { source, destination, destinationType, routingKey, arguments: args },
-    }));
+  const unbinding = [...(found.bindings.get(queue) ?? []), ...led]
+    .filter(({ source }) => source === exchanges.events)
+    .map(unbind);
   // The queue before its wait queues and its dead letters: what still dead-letters has somewhere to go until it is gone.
   const waits = (found.waitQueues.get(queue) ?? []).map((wait) => wait.name);
   const partitions = foundPartitions(queue, found).map((partition) => partition.name);
@@ -76,6 +77,14 @@ export function removal(input: RemovalInput): Removal {
     messages > 0 ? [{ queue: each, messages }] : [],
   );
   if (holding.length > 0) return { ...nothing, holding };
+  // Partitions by their keys, dead letters by their queue: in there is nothing that could still come.
+  const isWithin = ({ source, destination, routingKey }: Binding) =>
+    (isKeyed && source === keys) ||
+    (source === exchanges.failedEvents && destination === deadLetterQueue && routingKey === queue);
+  const others = [...there.flatMap(({ name: each }) => found.bindings.get(each) ?? []), ...led].filter(
+    (binding) => !isWithin(binding),
+  );
+  if (others.length > 0) return { ...nothing, steps: others.map(unbind), done: false };
   return { ...nothing, memberships, steps: [...there.map(deletion(true)), ...last] };
 }
 

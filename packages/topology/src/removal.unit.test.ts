@@ -48,6 +48,7 @@ const holding = (broker: ModelBroker, queue: string, messages: number | undefine
   queues: broker.queues.map((each) => (each.name === queue ? { ...each, messages } : each)),
 });
 const unbound = carryOut(made, decide(made, 'DeleteWhenEmpty'));
+const unboundKeyed = carryOut(madeKeyed, decide(madeKeyed, 'DeleteWhenEmpty', true, keyed));
 
 test('Retain leaves everything as it is', () => {
   expect(decide(made, 'Retain')).toEqual({ steps: [], memberships: [], holding: [], done: true });
@@ -99,6 +100,26 @@ describe('DeleteWhenEmpty', () => {
     ]);
     expect(carryOut(unbound, second)).toEqual({ ...emptyBroker, exchanges: made.exchanges });
   });
+
+  test.each([
+    ['the queue', loyalty, unbound, 'shop.loyalty', 'queue'],
+    ['the dead letters', loyalty, unbound, 'shop.loyalty.dead', 'queue'],
+    ['a partition', keyed, unboundKeyed, 'shop.loyalty.partition.01', 'queue'],
+    ['the keys', keyed, unboundKeyed, 'shop.loyalty.keys', 'exchange'],
+  ] as const)(
+    'ends what other people have bound to %s when everything is empty, not before, and counts anew',
+    (_to, one, broker, destination, destinationType) => {
+      const legacy = { source: 'legacy', destination, destinationType, routingKey: 'old', arguments: {} };
+      const bound = { ...broker, bindings: [...broker.bindings, legacy] };
+      expect(decide(holding(bound, 'shop.loyalty.dead', 1), 'DeleteWhenEmpty', true, one).steps).toEqual([]);
+      expect(decide(bound, 'DeleteWhenEmpty', false, one).steps).toEqual([]);
+      const decision = decide(bound, 'DeleteWhenEmpty', true, one);
+      expect(decision).toMatchObject({ steps: [{ step: 'unbind', binding: legacy }], done: false });
+      expect(decide(carryOut(bound, decision), 'DeleteWhenEmpty', true, one)).toEqual(
+        decide(broker, 'DeleteWhenEmpty', true, one),
+      );
+    },
+  );
 
   test.each(['shop.loyalty', 'shop.loyalty.wait.1000', 'shop.loyalty.dead'])(
     'leaves all of them when %s holds a message, and says so',
@@ -211,7 +232,8 @@ test('whatever is found, a message is deleted only where the policy is Delete, a
         const { steps } = decide(found, policy, settled, one);
         for (const step of steps) {
           expect(['unbind', 'deleteQueue']).toContain(step.step);
-          if (step.step === 'unbind') expect(step.binding.source).toBe('events');
+          if (step.step === 'unbind' && step.binding.source !== 'events')
+            expect(steps.every((each) => each.step === 'unbind') && settled).toBe(true);
           if (step.step !== 'deleteQueue') continue;
           expect(theirs).not.toContain(step.queue);
           const { messages } = found.queues.find(({ name }) => name === step.queue)!;
