@@ -4,7 +4,8 @@
  * - A user policy of at least our priority applies instead of ours, with all it says: at most one applies, nothing is merged.
  * - An operator policy, which only administrators set, is merged with ours: of two limits the lower one holds, of anything
  *   else what it says.
- * - A wait queue is in no policy of ours, so any user policy that limits it may drop what waits there.
+ * - A wait queue is in no policy of ours, nor is a queue of which nothing is tuned: any user policy that limits it may drop what
+ *   waits there.
  */
 import type { Inventory } from './inventory.ts';
 import type { Policy, Queue, Settings, WantedTopology } from './objects.ts';
@@ -14,11 +15,12 @@ import type { QueueType } from './spec.ts';
 
 type Found = Pick<Inventory, 'queues' | 'policyIndex' | 'operatorPolicies'>;
 
-export function overriddenIn({ queues, memberships }: WantedTopology, found: Found): string[] {
+export function overriddenIn({ queues, memberships, names }: WantedTopology, found: Found): string[] {
   return queues.flatMap((queue) => {
     const settings = memberships.find((one) => one.queue === queue.name)?.settings;
+    const isWait = names.waitQueues.includes(queue.name);
     return [
-      ...(settings === undefined ? limitedByUser(queue, found) : overriddenByUser(queue, found)),
+      ...(settings === undefined ? limitedByUser(queue, isWait, found) : overriddenByUser(queue, found)),
       ...overriddenByOperator(queue, settings ?? {}, found),
     ];
   });
@@ -38,12 +40,16 @@ function overriddenByUser(queue: Queue, found: Found): string[] {
 /** What drops messages before their time. */
 const LIMITS = ['expires', 'max-length', 'max-length-bytes'];
 
-function limitedByUser(queue: Queue, found: Found): string[] {
+/** @param isWait of what is too old there nothing is lost: it goes back */
+function limitedByUser(queue: Queue, isWait: boolean, found: Found): string[] {
   const policy = foreignAt(queue, found);
-  const limits = LIMITS.filter((key) => policy?.definition[key] !== undefined);
+  const limits = [...LIMITS, ...(isWait ? [] : ['message-ttl'])].filter(
+    (key) => policy?.definition[key] !== undefined,
+  );
   if (policy === undefined || limits.length === 0) return [];
+  const where = isWait ? 'where messages wait for their retry' : 'where Warren sets none';
   return [
-    `policy "${policy.name}" sets ${limits.join(', ')} for ${queue.name}, where messages wait for their retry: ` +
+    `policy "${policy.name}" sets ${limits.join(', ')} for ${queue.name}, ${where}: ` +
       `give it a pattern that leaves ${queue.name} out`,
   ];
 }

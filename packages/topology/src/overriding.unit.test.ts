@@ -100,3 +100,18 @@ test('a wait queue is in no policy of ours: what would drop its messages is name
   const harmless = [theirs({ pattern: 'wait', definition: { 'queue-leader-locator': 'balanced' } })];
   expect(overriddenIn(ladder, on({ policies: harmless }))).toEqual([]);
 });
+
+test('a classic queue of which nothing is tuned is in no policy of ours either, and is named also for a time to live', () => {
+  const spec = { ...plainSpec, queue: { type: 'classic' as const } };
+  const classic = wantedTopology({ ...subscription, spec }, modern);
+  const short = [
+    theirs({ pattern: '^shop\\.loyalty(\\.wait\\.[0-9]+)?$', definition: { 'message-ttl': 1_000 } }),
+  ];
+  expect(classic.names.waitQueues).not.toEqual([]);
+  expect(overriddenIn(classic, on({ policies: short }))).toEqual([
+    'policy "theirs" sets message-ttl for shop.loyalty, where Warren sets none: ' +
+      'give it a pattern that leaves shop.loyalty out',
+  ]);
+  const harmless = [theirs({ definition: { 'queue-leader-locator': 'balanced' } })];
+  expect(overriddenIn(classic, on({ policies: harmless }))).toEqual([]);
+});
