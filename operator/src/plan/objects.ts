@@ -46,12 +46,21 @@ export function userChange(
   return [{ action: 'create', kind: 'user', name: `${queue}@…`, detail: `reads ${queue} only` }];
 }
 
-/** By which engine, the cluster decides where the spec leaves it to it. */
+/** By which engine, the cluster decides where the spec leaves it to it: by the one before, then, as far as a plan knows. */
+export function autoscalerOf(
+  { metadata, spec }: SubscriptionResource,
+  current: SubscriptionResource | undefined,
+): Pick<ObjectChange, 'kind' | 'name'> {
+  const wish = spec.scaling?.engine ?? 'Auto';
+  const engine = wish === 'Auto' ? current?.status?.replicas?.engine : wish;
+  return { kind: 'autoscaler', name: scalingNameOf(engine === 'Keda' ? 'Keda' : 'Hpa', { metadata }) };
+}
+
 export function scalingChange(
   resource: SubscriptionResource,
   current: SubscriptionResource | undefined,
 ): ObjectChange[] {
-  const object = { kind: 'autoscaler', name: scalingNameOf(resource) } as const;
+  const object = autoscalerOf(resource, current);
   const [before, after] = [current, resource].map((one) => {
     const limits = one === undefined ? undefined : limitsOf(one.spec);
     if (one === undefined || limits === undefined) return undefined;

@@ -6,6 +6,7 @@ import { LiveInventory } from '../brokers/live-inventory.ts';
 import { FINALIZER } from '../resources.ts';
 import type { BrokerResource, SubscriptionResource } from '../resources.ts';
 import { plainSpec } from '../testing/plain-spec.ts';
+import { autoscalerOf } from './objects.ts';
 import { changesAnything, planOf } from './plan.ts';
 import type { BrokerReading, PlanInput } from './plan.ts';
 import { textOf } from './text.ts';
@@ -195,6 +196,19 @@ test('while a queue is being made anew, it says so, and no number of messages', 
   );
   expect(made.subscriptions[0]?.migrations[0]).not.toHaveProperty('messages');
   expect(textOf(made, { colour: false, where: '' })).toContain('its messages are moved');
+});
+
+test('an autoscaler is called as the engine needs it that the spec names, or the status where that says Auto', () => {
+  const name = 'l'.repeat(63);
+  const scaled = (engine: 'Auto' | 'Hpa' | 'Keda', used: string) => {
+    const scaling = { minReplicas: 1, maxReplicas: 10, drainWithin: '30s', engine };
+    const resource = { metadata: { name }, spec: { ...plainSpec, scaling } };
+    return autoscalerOf(resource, { ...resource, status: { replicas: { engine: used } } }).name;
+  };
+  expect(scaled('Auto', 'Hpa')).toBe(`${name}-scaling`);
+  expect(scaled('Hpa', 'Keda')).toBe(`${name}-scaling`);
+  expect(scaled('Auto', 'Keda')).toMatch(/^l{45}-[0-9a-f]{8}$/);
+  expect(scaled('Keda', 'Hpa')).toBe(scaled('Auto', 'Keda'));
 });
 
 test('an autoscaler comes, changes and goes with the spec, and a user of its own with the first binding', () => {

@@ -35,11 +35,17 @@ import { isClaimed, isDeleting, namespaceOf, subscriptionOf } from '../subscript
 import { conflictsOf } from '../subscriptions/conflicts.ts';
 import { isPaused, isUnmanaged, wasLetGo } from '../subscriptions/hands-off.ts';
 import { bindingNameOf } from '../users/handout.ts';
-import { scalingNameOf } from '../scaling/engines.ts';
 import { wasInSync } from '../subscriptions/status.ts';
 import { fieldChanges, isSameJson } from './fields.ts';
 import type { FieldChange } from './fields.ts';
-import { bindingChange, objectChange, scalingChange, settingsChange, userChange } from './objects.ts';
+import {
+  autoscalerOf,
+  bindingChange,
+  objectChange,
+  scalingChange,
+  settingsChange,
+  userChange,
+} from './objects.ts';
 import type { ObjectChange } from './objects.ts';
 
 export interface MigrationPlan {
@@ -199,7 +205,7 @@ export function planDeletion({
   const beside: ObjectChange[] = [
     { action: 'delete', kind: 'Secret', name: bindingNameOf(resource) },
     ...(scales && resource.spec.scaling !== undefined
-      ? ([{ action: 'delete', kind: 'autoscaler', name: scalingNameOf(resource) }] as const)
+      ? [{ action: 'delete' as const, ...autoscalerOf(resource, resource) }]
       : []),
   ];
   return { plan: { ...base, objects: [...steps.map(objectChange), ...beside], notes }, steps, memberships };

@@ -4,6 +4,7 @@
  * The metric is the number of replicas itself and its target 1 for each replica, so the autoscaler's arithmetic,
  * ceil(value / target), gives that very number. Every field that the API server would add is written, so that equal is equal.
  */
+import { createHash } from 'node:crypto';
 import { controllerReference } from '@warren/controller';
 import type { KubernetesObject } from '@warren/controller';
 import { METRIC, METRIC_LABEL } from '../external-metrics/api.ts';
@@ -29,7 +30,15 @@ export interface EngineSettings {
   url: string;
 }
 
-export const scalingNameOf = ({ metadata }: SubscriptionResource): string => `${metadata.name}-scaling`;
+/** KEDA calls its own autoscaler `keda-hpa-<name>`, and takes no name of one that is longer than a label may be. */
+const KEDA_NAME_LENGTH = 63 - 'keda-hpa-'.length;
+
+export function scalingNameOf(engine: Engine, { metadata }: Pick<SubscriptionResource, 'metadata'>): string {
+  const name = `${metadata.name}-scaling`;
+  if (engine === 'Hpa' || name.length <= KEDA_NAME_LENGTH) return name;
+  const hash = createHash('sha256').update(metadata.name).digest('hex').slice(0, 8);
+  return `${metadata.name.slice(0, KEDA_NAME_LENGTH - hash.length - 1)}-${hash}`;
+}
 
 export function engineObject(
   engine: Engine,
@@ -50,7 +59,7 @@ function horizontalPodAutoscaler(
   return {
     apiVersion: 'autoscaling/v2',
     kind: 'HorizontalPodAutoscaler',
-    metadata: metadataOf(resource),
+    metadata: metadataOf('Hpa', resource),
     spec: {
       scaleTargetRef: targetOf(resource),
       // The autoscaler knows no zero: to it and from it goes the operator itself (scaler.ts).
@@ -80,7 +89,7 @@ function scaledObject(
   return {
     apiVersion: 'keda.sh/v1alpha1',
     kind: 'ScaledObject',
-    metadata: metadataOf(resource),
+    metadata: metadataOf('Keda', resource),
     spec: {
       scaleTargetRef: targetOf(resource),
       pollingInterval: 5,
@@ -136,10 +145,10 @@ function targetOf({ spec }: SubscriptionResource): Record<string, string> {
   };
 }
 
-function metadataOf(resource: SubscriptionResource): KubernetesObject['metadata'] {
+function metadataOf(engine: Engine, resource: SubscriptionResource): KubernetesObject['metadata'] {
   const { namespace, name } = resource.metadata;
   return {
-    name: scalingNameOf(resource),
+    name: scalingNameOf(engine, resource),
     ...(namespace === undefined ? {} : { namespace }),
     labels: { [SCALING_LABEL]: name.slice(0, 63), 'app.kubernetes.io/managed-by': 'warren-operator' },
     ownerReferences: [controllerReference({ ...resource, apiVersion: API_VERSION }, subscriptionReference)],

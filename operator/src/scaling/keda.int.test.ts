@@ -107,4 +107,18 @@ test('with KEDA’s real definitions, Auto changes over to a ScaledObject that r
   await soon(async () => JSON.stringify((await client.get(ref)).spec).includes('"maxReplicaCount":7'));
   await world.subscribe('loyalty', { events: ['OrderPlaced'] });
   await soon(async () => (await client.find(ref)) === undefined);
+
+  // KEDA refuses a longer one; what an operator that did not know that has made goes.
+  const name = 'payment'.repeat(9);
+  await world.subscribe(name, spec('Keda'));
+  const made = await soon(async () => {
+    const { items } = await client.list({ namespace: world.namespace });
+    return items.find(({ metadata }) => metadata.name.startsWith('payment'));
+  });
+  expect(`keda-hpa-${made.metadata.name}`).toHaveLength(63);
+  const { labels, ownerReferences } = made.metadata;
+  const former = { name: `${name}-scaling`, namespace: world.namespace };
+  await client.create({ ...made, metadata: { ...former, labels, ownerReferences } } as ScaledObject);
+  await soon(async () => (await client.find(former)) === undefined);
+  expect(await client.find(made.metadata)).toBeDefined();
 }, 240_000);

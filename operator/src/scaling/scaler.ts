@@ -19,7 +19,7 @@ import { isDeleting, keyOfBound, namespaceOf } from '../subscriptions/claims.ts'
 import { isHandsOff, isPaused } from '../subscriptions/hands-off.ts';
 import { limitsOf, unknown } from './demand.ts';
 import type { Limits } from './demand.ts';
-import { engineObject, quietSeconds, scalingNameOf } from './engines.ts';
+import { engineObject, quietSeconds } from './engines.ts';
 import type { Engine } from './engines.ts';
 import { Meter, queuesOf } from './meter.ts';
 import type { ScalingCluster } from './scaling-cluster.ts';
@@ -165,13 +165,16 @@ export class Scaler {
             `${describeConsumer(resource)} follows EventSubscription ${older} already, which is older: scale by one of them`,
           );
     }
-    // Two of them would pull at one workload.
-    await platform.remove(OTHER[engine], resource, signal);
     const wanted = engineObject(engine, resource, limits, { url, tolerance: installed.tolerance });
+    // Two of them would pull at one workload.
+    const other = await platform.remove(OTHER[engine], resource, signal);
+    const outgrown = await platform.remove(engine, resource, signal, wanted.metadata.name);
+    // KEDA refuses the second of two. The watch says when the first is gone.
+    if (engine === 'Keda' && (other || outgrown)) return undefined;
     if ((await platform.apply(engine, wanted, signal)) === 'taken')
       return refused(
         'AutoscalerTaken',
-        `there is another ${wanted.kind} named ${scalingNameOf(resource)}: rename or remove it`,
+        `there is another ${wanted.kind} named ${wanted.metadata.name}: rename or remove it`,
       );
     const current = platform.replicasOf(resource);
     if (current === undefined)

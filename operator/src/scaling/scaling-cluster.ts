@@ -22,7 +22,7 @@ import type {
   Source,
 } from '@warren/controller';
 import type { SubscriptionResource } from '../resources.ts';
-import { scalingNameOf, SCALING_LABEL } from './engines.ts';
+import { SCALING_LABEL } from './engines.ts';
 import type { Engine, EngineObject } from './engines.ts';
 
 export interface Engines {
@@ -101,6 +101,7 @@ export class ScalingCluster implements AsyncDisposable {
           resource: cluster.resource<EngineObject>(engineTypes[engine]),
           namespace,
           labelSelector: SCALING_LABEL,
+          indexes: { owner: ownersOf },
           log,
           ...observed(engineTypes[engine].plural),
         }),
@@ -195,14 +196,20 @@ export class ScalingCluster implements AsyncDisposable {
     return 'written';
   }
 
-  /** Removes what an engine was given for a subscription. True when there was something. */
-  async remove(engine: Engine, resource: SubscriptionResource, signal: AbortSignal): Promise<boolean> {
-    const { namespace } = resource.metadata;
-    const live = this.#objectOf(engine, { namespace, name: scalingNameOf(resource) });
-    if (live?.metadata.ownerReferences?.some(({ uid }) => uid === resource.metadata.uid) !== true)
-      return false;
-    await this.#applier.delete(live, { signal });
-    return true;
+  /** Removes what an engine was given for a subscription, but for what has the name. True when there was something. */
+  async remove(
+    engine: Engine,
+    { metadata }: SubscriptionResource,
+    signal: AbortSignal,
+    but?: string,
+  ): Promise<boolean> {
+    const { store } = this.#reflector(engine);
+    const owned = metadata.uid === undefined ? [] : [...store.by('owner', metadata.uid)];
+    const there = owned
+      .flatMap((key) => store.get(key) ?? [])
+      .filter(({ metadata: { name, deletionTimestamp } }) => name !== but && deletionTimestamp === undefined);
+    for (const live of there) await this.#applier.delete(live, { signal });
+    return there.length > 0;
   }
 
   /** Through the scale subresource, and only if the workload is still as it was seen: throws ConflictError otherwise. */
@@ -258,9 +265,13 @@ function whatCounts({ metadata, spec }: Workload): Workload {
   };
 }
 
+function ownersOf({ metadata }: KubernetesObject): string[] {
+  return metadata.ownerReferences?.map(({ uid }) => uid) ?? [];
+}
+
 function isOwned(there: KubernetesObject, wanted: KubernetesObject): boolean {
-  const mine = new Set(wanted.metadata.ownerReferences?.map(({ uid }) => uid));
-  return there.metadata.ownerReferences?.some(({ uid }) => mine.has(uid)) === true;
+  const mine = new Set(ownersOf(wanted));
+  return ownersOf(there).some((uid) => mine.has(uid));
 }
 
 function sameSpec(object: EngineObject, previous: EngineObject | undefined): boolean {
