@@ -20,8 +20,9 @@ import { isHandsOff, isPaused } from '../subscriptions/hands-off.ts';
 import { limitsOf, unknown } from './demand.ts';
 import type { Limits } from './demand.ts';
 import { engineObject, quietSeconds } from './engines.ts';
-import type { Engine } from './engines.ts';
+import type { Engine, EngineObject } from './engines.ts';
 import { Meter, queuesOf } from './meter.ts';
+import { Refusals } from './refusals.ts';
 import type { ScalingCluster } from './scaling-cluster.ts';
 import { followed, isSaid, refused, settled, storyOfScaling } from './state.ts';
 import type { ScalingState } from './state.ts';
@@ -54,6 +55,7 @@ export class Scaler {
   readonly #options: ScalerOptions;
   readonly #now: () => number;
   readonly #meter: Meter;
+  readonly #refusals: Refusals;
   readonly #states = new Map<string, ScalingState>();
   readonly #sampled = new Set<string>();
   readonly #course = new Map<string, 'up' | 'down'>();
@@ -71,6 +73,7 @@ export class Scaler {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#meter = new Meter(this.#now);
+    this.#refusals = new Refusals(this.#now);
   }
 
   /** Undefined while nothing is known: what was said before stays. */
@@ -171,11 +174,8 @@ export class Scaler {
     const outgrown = await platform.remove(engine, resource, signal, wanted.metadata.name);
     // KEDA refuses the second of two. The watch says when the first is gone.
     if (engine === 'Keda' && (other || outgrown)) return undefined;
-    if ((await platform.apply(engine, wanted, signal)) === 'taken')
-      return refused(
-        'AutoscalerTaken',
-        `there is another ${wanted.kind} named ${wanted.metadata.name}: rename or remove it`,
-      );
+    const refusal = await this.#give(engine, wanted, keyOfBound(resource), signal);
+    if (refusal !== undefined) return refusal;
     const current = platform.replicasOf(resource);
     if (current === undefined)
       return followed(
@@ -188,11 +188,34 @@ export class Scaler {
     if (engine === 'Hpa') {
       // First: to be woken, a workload needs nobody else.
       await this.#crossZero(resource, limits, current, demand.replicas, signal);
-      const refusal = this.#apiServiceRefusal();
-      if (refusal !== undefined) return refusal;
+      const notServed = this.#apiServiceRefusal();
+      if (notServed !== undefined) return notServed;
       if (this.#options.metricsApi.apiService.is === 'unknown' && isRefusedForApi(resource)) return undefined;
     }
     return followed(engine, demand, current);
+  }
+
+  /** Undefined once the engine has it. */
+  async #give(
+    engine: Engine,
+    wanted: EngineObject,
+    key: string,
+    signal: AbortSignal,
+  ): Promise<ScalingState | undefined> {
+    const standing = this.#refusals.standing(key, wanted);
+    if (standing !== undefined) return standing;
+    try {
+      const outcome = await this.#options.platform.apply(engine, wanted, signal);
+      this.#refusals.forget(key);
+      const { kind, metadata } = wanted;
+      return outcome === 'taken'
+        ? refused('AutoscalerTaken', `there is another ${kind} named ${metadata.name}: rename or remove it`)
+        : undefined;
+    } catch (error) {
+      const refusal = this.#refusals.add(key, wanted, error);
+      if (refusal === undefined) throw error;
+      return refusal;
+    }
   }
 
   #apiServiceRefusal(): ScalingState | undefined {
@@ -263,6 +286,7 @@ export class Scaler {
 
   #forget(key: string): Result {
     this.#meter.forget(key);
+    this.#refusals.forget(key);
     this.#course.delete(key);
     this.#idleSince.delete(key);
     this.#states.delete(key);

@@ -1,6 +1,6 @@
 /** The API server and the broker are faked for their time: going to zero takes minutes. */
 import { expect, test } from '@jest/globals';
-import { ConflictError } from '@warren/controller';
+import { ConflictError, ForbiddenError, ServerError } from '@warren/controller';
 import { capabilitiesOf } from '@warren/topology';
 import type { QueueActivity } from '@warren/rabbitmq';
 import type { BrokerRegistry } from '../brokers/registry.ts';
@@ -28,6 +28,9 @@ function world({ minReplicas = 0, replicas = 1, keda = false } = {}) {
     broken: false,
     scaled: [] as number[],
     applied: [] as string[],
+    /** Engines that were given something before. */
+    there: new Set<string>(),
+    refusal: undefined as Error | undefined,
     conflict: false,
     told: [] as string[],
   };
@@ -55,10 +58,10 @@ function world({ minReplicas = 0, replicas = 1, keda = false } = {}) {
   const platform = {
     engines: () => Promise.resolve(state.engines),
     replicasOf: () => state.replicas,
-    remove: () => Promise.resolve(false),
+    remove: (engine: string) => Promise.resolve(state.there.delete(engine)),
     apply: (engine: string) => {
       state.applied.push(engine);
-      return Promise.resolve('same');
+      return state.refusal === undefined ? Promise.resolve('same') : Promise.reject(state.refusal);
     },
     scale: (_: unknown, wanted: number) => {
       if (state.conflict)
@@ -202,6 +205,49 @@ test('a workload at zero is woken also while nobody serves external metrics; KED
   expect(await keda.pass(10, { ready: 3 })).toMatchObject({ replicas: { engine: 'Keda', desired: 1 } });
   expect(keda.state.scaled).toEqual([]);
   expect(new Set(keda.state.applied)).toEqual(new Set(['Keda']));
+});
+
+test('what the API server refuses is said, and asked again ever more rarely, or once something else is wanted', async () => {
+  const { state, resource, pass } = world({ keda: true });
+  const request = 'PATCH /apis/keda.sh/v1alpha1/namespaces/shop/scaledobjects/loyalty-scaling';
+  const failed = { status: 403, request };
+  state.refusal = new ForbiddenError(`${request}: 403 the webhook does not like it`, failed);
+  const status = await pass(5);
+  expect(status?.conditions?.[0]).toMatchObject({ status: 'False', reason: 'EngineRefused' });
+  expect(status?.conditions?.[0]?.message).toMatch(
+    /^the API server refuses the ScaledObject loyalty-scaling: .* does not like it$/,
+  );
+  expect(state.told).toEqual(['Warning EngineRefused']);
+  await pass(595);
+  // After 5, 10, 20 and 40 s, and then each minute.
+  expect(state.applied).toHaveLength(5 + 8);
+  expect(state.told).toHaveLength(1);
+
+  state.applied.length = 0;
+  if (resource.spec.scaling !== undefined) resource.spec.scaling.maxReplicas = 9;
+  await pass(10);
+  expect(state.applied).toHaveLength(2);
+  state.refusal = undefined;
+  expect(await pass(10)).toMatchObject({ conditions: [{ status: 'True' }], replicas: { engine: 'Keda' } });
+});
+
+test('an API server that fails, and does not refuse, is asked again by the controller', async () => {
+  const { state, pass, scaler, resource } = world();
+  state.refusal = new ServerError('503', { status: 503, request: 'PATCH' });
+  await expect(pass(5)).rejects.toBe(state.refusal);
+  expect(scaler.stateOf(resource)).toBeUndefined();
+});
+
+test('KEDA, which takes no second one for a workload, is given nothing while what was there before goes', async () => {
+  const { state, pass, scaler } = world({ keda: true });
+  for (const engine of ['Hpa', 'Keda']) {
+    state.applied.length = 0;
+    state.there.add(engine);
+    await scaler.reconcile(key, { signal });
+    expect(state.applied).toEqual([]);
+    await pass(5);
+    expect(state.applied).toEqual(['Keda']);
+  }
 });
 
 test('after a restart what was told stays until something else is known: measured anew, idle, or nothing to measure', async () => {

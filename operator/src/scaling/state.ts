@@ -78,7 +78,7 @@ export function isSaid(
 
 const WARNINGS: ReadonlySet<string> = new Set([
   ...['StatisticsMissing', 'NotConsuming', 'Retrying', 'ConsumerMissing', 'ConsumerTaken'],
-  ...['AutoscalerTaken', 'KedaNotInstalled', 'MetricsApiMissing', 'MetricsApiTaken'],
+  ...['AutoscalerTaken', 'EngineRefused', 'KedaNotInstalled', 'MetricsApiMissing', 'MetricsApiTaken'],
 ]);
 
 /** A turn: up after down, down after up, or a reason why it does not follow. Undefined while it goes on as it did. */
