@@ -69,7 +69,8 @@ export async function chartTools(on?: { kubeconfig: string }): Promise<Tools> {
     const given = values === undefined ? args : [...args, '--values', '-'];
     return execute(helmPath, given, {
       env,
-      input: values === undefined ? (input ?? '') : stringify(values),
+      // JSON, since helm takes an `on` of YAML for true.
+      input: values === undefined ? (input ?? '') : JSON.stringify(values),
     });
   };
   const kubectl: Tools['kubectl'] = (args, { input, token } = {}) =>

@@ -6,7 +6,7 @@
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: {{ .name }}
+  name: {{ .name | quote }}
   labels: {{- include "service.labels" . | nindent 4 }}
 spec:
   {{- if not $scaled }}
@@ -28,7 +28,7 @@ spec:
         prometheus.io/port: {{ $values.port | quote }}
         {{- with $values.podAnnotations }}{{ toYaml . | nindent 8 }}{{ end }}
     spec:
-      serviceAccountName: {{ .name }}
+      serviceAccountName: {{ .name | quote }}
       automountServiceAccountToken: false
       enableServiceLinks: false
       terminationGracePeriodSeconds: {{ add $values.shutdown.deadlineSeconds 10 }}
@@ -36,7 +36,7 @@ spec:
       imagePullSecrets: {{- toYaml . | nindent 8 }}
       {{- end }}
       {{- with $values.priorityClassName }}
-      priorityClassName: {{ . }}
+      priorityClassName: {{ . | quote }}
       {{- end }}
       securityContext:
         runAsNonRoot: true
@@ -45,7 +45,7 @@ spec:
         fsGroup: 65532
         seccompProfile: { type: RuntimeDefault }
       containers:
-        - name: {{ .name }}
+        - name: {{ .name | quote }}
           image: {{ include "service.image" . | quote }}
           imagePullPolicy: {{ $values.image.pullPolicy }}
           {{- with $values.args }}
@@ -75,11 +75,11 @@ spec:
               value: {{ . | quote }}
             {{- end }}
             {{- range $name, $value := $values.env }}
-            - name: {{ $name }}
+            - name: {{ $name | quote }}
               value: {{ include "service.variable" $value }}
             {{- end }}
             {{- range $name, $secret := $values.secretEnv }}
-            - name: {{ $name }}
+            - name: {{ $name | quote }}
               valueFrom: { secretKeyRef: {{ toJson $secret }} }
             {{- end }}
           ports:
@@ -109,13 +109,13 @@ spec:
         # The pod waits for these: the operator writes them as soon as it sees the EventSubscription, or the EventPublisher.
         {{- range $bindings }}
         - name: binding-{{ . }}
-          secret: { secretName: {{ include "service.bindingSecret" . }}, defaultMode: 0440 }
+          secret: { secretName: {{ include "service.bindingSecret" . | quote }}, defaultMode: 0440 }
         {{- end }}
       {{- end }}
       {{- with $values.topologySpread }}
       topologySpreadConstraints:
         {{- range . }}
-        - topologyKey: {{ . }}
+        - topologyKey: {{ . | quote }}
           maxSkew: 1
           whenUnsatisfiable: ScheduleAnyway
           matchLabelKeys: [pod-template-hash]

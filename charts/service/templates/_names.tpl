@@ -24,15 +24,15 @@ rules of its network policy come to theirs.
 {{- end -}}
 
 {{- define "service.selector" -}}
-app.kubernetes.io/name: {{ .name }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ .name | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- end -}}
 
 {{/* The labels of a pod do not name the version of the chart: a new one alone must not restart anything. */}}
 {{- define "service.podLabels" -}}
 {{ include "service.selector" . }}
 app.kubernetes.io/component: service
-app.kubernetes.io/part-of: {{ .root.Chart.Name }}
+app.kubernetes.io/part-of: {{ .root.Chart.Name | quote }}
 {{- end -}}
 
 {{- define "service.labels" -}}

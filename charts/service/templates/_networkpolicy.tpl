@@ -4,7 +4,7 @@
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
-  name: {{ .name }}
+  name: {{ .name | quote }}
   labels: {{- include "service.labels" . | nindent 4 }}
 spec:
   podSelector:
@@ -15,7 +15,7 @@ spec:
       from:
         - podSelector: {}
         {{- range $policy.from }}
-        - namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: {{ . }} } }
+        - namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: {{ . | quote }} } }
         {{- end }}
     {{- with $policy.ingress }}{{ toYaml . | nindent 4 }}{{ end }}
   egress:

@@ -11,7 +11,7 @@
 apiVersion: warren.events/v1alpha1
 kind: EventPublisher
 metadata:
-  name: {{ .name }}
+  name: {{ .name | quote }}
   labels: {{- include "service.labels" . | nindent 4 }}
 spec: {{- toYaml .values.publisher | nindent 2 }}
 {{- end -}}

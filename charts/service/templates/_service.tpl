@@ -2,7 +2,7 @@
 apiVersion: v1
 kind: Service
 metadata:
-  name: {{ .name }}
+  name: {{ .name | quote }}
   labels: {{- include "service.labels" . | nindent 4 }}
   {{- with .values.service.annotations }}
   annotations: {{- toYaml . | nindent 4 }}

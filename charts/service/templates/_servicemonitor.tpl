@@ -4,7 +4,7 @@
 apiVersion: monitoring.coreos.com/v1
 kind: ServiceMonitor
 metadata:
-  name: {{ .name }}
+  name: {{ .name | quote }}
   labels:
     {{- include "service.labels" . | nindent 4 }}
     {{- with $monitor.labels }}{{ toYaml . | nindent 4 }}{{ end }}

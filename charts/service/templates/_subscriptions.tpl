@@ -5,10 +5,10 @@
 apiVersion: warren.events/v1alpha1
 kind: EventSubscription
 metadata:
-  name: {{ $name }}
+  name: {{ $name | quote }}
   labels: {{- include "service.labels" $service | nindent 4 }}
 spec:
-  consumer: { kind: Deployment, name: {{ $service.name }} }
+  consumer: { kind: Deployment, name: {{ $service.name | quote }} }
   {{- toYaml (omit $spec "consumer") | nindent 2 }}
 {{- end }}
 {{- end -}}

@@ -8,7 +8,7 @@
 
 {{- define "warren.selector" -}}
 app.kubernetes.io/name: warren-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The labels of a pod do not name the version of the chart: a new one alone must not restart anything. */}}
