@@ -71,7 +71,7 @@ export class BrokerVoice {
         ...(alarms === undefined ? {} : { alarms }),
         ...(events === undefined ? {} : { watching: events.watching }),
         ...this.#count(name, connection),
-        further: connection === undefined ? [] : credentialsConditions(connection.users),
+        further: connection === undefined ? [] : credentialsConditions(connection),
       },
       new Date().toISOString(),
     );

@@ -31,7 +31,7 @@ import type { CredentialsPolicy } from '../users/broker-users.ts';
 export interface BrokerConnectionOptions {
   /** The EventBroker's. */
   name: string;
-  access: Pick<BrokerAccess, 'uri' | 'tls' | 'vhost'>;
+  access: Pick<BrokerAccess, 'uri' | 'tls' | 'consumerTls' | 'vhost'>;
   /** Whose user consumers connect as. */
   credentials: CredentialsPolicy;
   version: string;
@@ -56,6 +56,8 @@ export class BrokerConnection {
   /** `amqp://user:password@host:port/vhost`, for bindings: a secret. */
   readonly uri: string;
   readonly tls: BrokerAccess['tls'];
+  /** For bindings: a secret too. */
+  readonly consumerTls: BrokerAccess['consumerTls'];
   readonly version: string;
   readonly capabilities: BrokerCapabilities;
   /** The consumers' own users. */
@@ -79,6 +81,7 @@ export class BrokerConnection {
     this.name = name;
     this.uri = access.uri;
     this.tls = access.tls;
+    this.consumerTls = access.consumerTls;
     this.version = version;
     this.capabilities = capabilities;
     this.users = new BrokerUsers({
@@ -95,6 +98,11 @@ export class BrokerConnection {
       await this.#writePolicies([...joined].flat(), signal);
       return new Map([...joined].map((memberships) => [memberships, 'written']));
     }, GATHER_POLICIES_MS);
+  }
+
+  /** Consumers get the client certificate that we have ourselves. */
+  get sharesCertificate(): boolean {
+    return this.tls?.key !== undefined && this.tls.key === this.consumerTls?.key;
   }
 
   /** For a connection of ours by AMQP. */

@@ -10,10 +10,19 @@ export interface BrokerAccess {
   /** `http://user:password@host:port` */
   managementUrl: string;
   vhost: string;
-  /** Certificates as PEM, for https and amqps; handed to consumers too. */
-  tls?: { ca?: string; cert?: string; key?: string };
+  /** For https and amqps. */
+  tls?: Certificates;
+  /** The same for consumers, in their binding: with a client certificate of theirs where the Secret has one, else with ours. */
+  consumerTls?: Certificates;
   /** Changes when anything above does. Says nothing about it. */
   fingerprint: string;
+}
+
+/** As PEM. */
+export interface Certificates {
+  ca?: string;
+  cert?: string;
+  key?: string;
 }
 
 /** Throws BrokerSecretError with a sentence that quotes no value. */
@@ -28,25 +37,33 @@ export function accessOf(where: string, entries: Record<string, string> | undefi
     management.username = uri.username;
     management.password = uri.password;
   }
-  const tls = tlsIn(where, entries);
+  const tls = tlsIn(where, entries, 'tls');
+  const theirs = tlsIn(where, entries, 'consumer-tls');
+  const consumerTls = theirs?.cert === undefined ? tls : theirs;
   const access = {
     uri: uri.toString(),
     managementUrl: management.toString(),
     vhost,
     ...(tls === undefined ? {} : { tls }),
+    ...(consumerTls === undefined ? {} : { consumerTls }),
   };
   const fingerprint = createHash('sha256').update(JSON.stringify(access)).digest('hex');
   return { ...access, fingerprint };
 }
 
 /** The keys are those of cert-manager and of Secrets of type kubernetes.io/tls. */
-function tlsIn(where: string, entries: Record<string, string>): BrokerAccess['tls'] {
+function tlsIn(
+  where: string,
+  entries: Record<string, string>,
+  pair: 'tls' | 'consumer-tls',
+): Certificates | undefined {
+  const [certName, keyName] = [`${pair}.crt`, `${pair}.key`];
   const ca = pemIn(where, entries, 'ca.crt');
-  const cert = pemIn(where, entries, 'tls.crt');
-  const key = pemIn(where, entries, 'tls.key');
+  const cert = pemIn(where, entries, certName);
+  const key = pemIn(where, entries, keyName);
   if ((cert === undefined) !== (key === undefined))
     throw new BrokerSecretError(
-      `the Secret ${where} has ${cert === undefined ? 'tls.key' : 'tls.crt'} alone: a client certificate is tls.crt and tls.key together`,
+      `the Secret ${where} has ${cert === undefined ? keyName : certName} alone: a client certificate is ${certName} and ${keyName} together`,
     );
   if (ca === undefined && cert === undefined) return undefined;
   const tls = {
@@ -57,7 +74,7 @@ function tlsIn(where: string, entries: Record<string, string>): BrokerAccess['tl
     createSecureContext(tls);
   } catch {
     throw new BrokerSecretError(
-      `the certificates of the Secret ${where} cannot be read, or tls.key is of another one than tls.crt`,
+      `the certificates of the Secret ${where} cannot be read, or ${keyName} is of another one than ${certName}`,
     );
   }
   return tls;
@@ -74,9 +91,8 @@ function pemIn(where: string, entries: Record<string, string>, key: string): str
   return `${text}\n`;
 }
 
-/** What a consumer's binding says of the certificates, under the same keys. */
-export function tlsEntriesOf(tls: BrokerAccess['tls'] = {}): TlsEntries {
-  const { ca, cert, key } = tls;
+/** What a binding says of its consumer's certificates. */
+export function tlsEntriesOf({ ca, cert, key }: Certificates = {}): TlsEntries {
   return {
     ...(ca === undefined ? {} : { 'ca.crt': ca }),
     ...(cert === undefined ? {} : { 'tls.crt': cert }),

@@ -3,6 +3,7 @@ import { BrokerSecretError } from '../errors.ts';
 import { accessOf } from './secret.ts';
 
 const where = 'warren-system/rabbitmq';
+const PEM = '-----BEGIN CERTIFICATE-----s3cret-----END CERTIFICATE-----';
 const uri = 'amqp://user:s3cret@broker:5672/shop';
 
 test('one account in the uri is enough for both', () => {
@@ -40,6 +41,14 @@ test.each([
   [
     { uri, 'management-uri': 'ftp://s3cret' },
     'the key "management-uri" of the Secret warren-system/rabbitmq must begin with http:// or https://',
+  ],
+  [
+    { uri, 'management-uri': 'https://b', 'consumer-tls.crt': PEM },
+    'the Secret warren-system/rabbitmq has consumer-tls.crt alone: a client certificate is consumer-tls.crt and consumer-tls.key together',
+  ],
+  [
+    { uri, 'management-uri': 'https://b', 'consumer-tls.crt': PEM, 'consumer-tls.key': PEM },
+    'the certificates of the Secret warren-system/rabbitmq cannot be read, or consumer-tls.key is of another one than consumer-tls.crt',
   ],
 ])('%j is refused in a sentence that quotes no value', (entries, sentence) => {
   expect(() => accessOf(where, entries as Record<string, string> | undefined)).toThrow(sentence);

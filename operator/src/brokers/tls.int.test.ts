@@ -63,4 +63,19 @@ test('a broker with a CA of its own, which also asks for a certificate: operator
   await eventually(() => operator.brokerCondition('Ready')?.status === 'True');
   // What was in sync was never called anything else.
   expect(operator.told.filter(({ name, type }) => name === 'loyalty' && type === 'Warning')).toEqual([]);
+
+  // Consumers with users of their own go on with that certificate, which is told, until there is one for them.
+  await world.broker({ consumerCredentials: { mode: 'PerSubscription' } });
+  await eventually(() => operator.told.some(({ reason }) => reason === 'CertificateShared'));
+  const theirs = await ours.sign('consumers');
+  await secret('consumer-tls.crt', theirs.cert);
+  await secret('consumer-tls.key', theirs.key);
+  const given = async () => await readKeysOf(world.state, 'loyalty');
+  await eventually(async () => (await given())['tls.crt'] === theirs.cert);
+  await eventually(() => operator.brokerCondition('ConsumerCredentials')?.reason === 'PerSubscription');
+  const { uri: own = '', 'tls.key': key } = await given();
+  expect(key).toBe(theirs.key);
+  const withTheirs = { url: own, name: 'a consumer', tls: { ca: ours.ca, ...theirs } };
+  await using consumer = connectBroker(withTheirs);
+  await consumer.opened();
 });

@@ -143,7 +143,7 @@ export class PublisherReconciler {
     // Nobody subscribes yet. What is published meanwhile waits with its publisher.
     if (!found.exchanges.has(events))
       await connection.apply({ step: 'declareExchange', exchange: topicExchange(events) }, signal);
-    const tls = tlsEntriesOf(connection.tls);
+    const tls = tlsEntriesOf(connection.consumerTls);
     const settings = (uri: string) => publisherEntries(resource, capabilities, uri, tls);
     await handOut(publisherOf(resource, connection), settings, { connection, source, signal });
     const message = describeReady(resource, events, connection.users.arePerOwner);

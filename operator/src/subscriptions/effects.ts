@@ -43,8 +43,9 @@ export async function bindConsumer(
     isPaused: boolean;
   },
 ): Promise<string> {
+  const tls = tlsEntriesOf(connection.consumerTls);
   const settings = (uri: string) => ({
-    ...bindingEntries(subscriptionOf(resource), connection.capabilities, uri, tlsEntriesOf(connection.tls)),
+    ...bindingEntries(subscriptionOf(resource), connection.capabilities, uri, tls),
     ...(isPaused ? { partitions: '[]' } : {}),
   });
   await handOut(consumerOf(resource, connection), settings, { connection, source, signal });

@@ -7,18 +7,26 @@ import type { StoryEvent } from '../source.ts';
 import type { BrokerUsers } from './broker-users.ts';
 
 const TYPE = 'ConsumerCredentials';
+const SHARED =
+  "consumers also get the operator's own client certificate, as whose user a broker that offers EXTERNAL lets them in: put another one for them into the Secret, as consumer-tls.crt and consumer-tls.key";
 
 /** None where consumers share the broker's user. */
-export function credentialsConditions(
-  users: Pick<BrokerUsers, 'arePerOwner' | 'isForbidden' | 'broker'>,
-): Said[] {
+export function credentialsConditions({
+  users,
+  sharesCertificate,
+}: {
+  users: Pick<BrokerUsers, 'arePerOwner' | 'isForbidden' | 'broker'>;
+  sharesCertificate: boolean;
+}): Said[] {
   if (!users.arePerOwner) return [];
   if (users.isForbidden)
     return [
       { type: TYPE, status: 'False', reason: 'NotAdministrator', message: notAdministrator(users.broker) },
     ];
   const message = 'every EventSubscription has a user of its own, which reads its own queues only';
-  return [{ type: TYPE, status: 'True', reason: 'PerSubscription', message }];
+  return sharesCertificate
+    ? [{ type: TYPE, status: 'True', reason: 'CertificateShared', message: `${message}; ${SHARED}` }]
+    : [{ type: TYPE, status: 'True', reason: 'PerSubscription', message }];
 }
 
 /** Told once for all its subscriptions. */
@@ -27,6 +35,7 @@ export function credentialsStory(
   after: readonly Condition[] | undefined,
 ): StoryEvent | undefined {
   const now = conditionOf(after, TYPE);
-  if (now?.status !== 'False' || conditionOf(before, TYPE)?.status === 'False') return undefined;
+  if (now === undefined || now.reason === 'PerSubscription') return undefined;
+  if (conditionOf(before, TYPE)?.reason === now.reason) return undefined;
   return { type: 'Warning', reason: now.reason, action: 'Authorize', message: now.message };
 }
