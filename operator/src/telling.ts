@@ -17,11 +17,16 @@ export function tellOf(
   log[story.type === 'Warning' ? 'warn' : 'info'](fields, story.message);
 }
 
+export interface Refusal {
+  reason: string;
+  message: string;
+}
+
 /**
  * What a status says of an error that trying again alone will not mend. Undefined where there is nothing to say: errors of the
  * API server would be met again while telling of them.
  */
-export function refusalOf(error: unknown): { reason: string; message: string } | undefined {
+export function refusalOf(error: unknown): Refusal | undefined {
   const code = (error as { code?: unknown } | null)?.code;
   if (typeof code !== 'string' || code.startsWith('WARREN_K8S')) return undefined;
   const message = error instanceof Error ? error.message : String(error);

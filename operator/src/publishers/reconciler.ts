@@ -12,7 +12,6 @@ import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { tlsEntriesOf } from '../brokers/secret.ts';
-import { isRefused } from '../deletion.ts';
 import { ConsumerUserError } from '../errors.ts';
 import { PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { PublisherResource } from '../resources.ts';
@@ -61,7 +60,10 @@ export class PublisherReconciler {
   async reconcile(key: string, context: Context): Promise<Result> {
     const { source, registry } = this.#options;
     const resource = source.publishers.get(key);
-    if (resource === undefined) return {};
+    if (resource === undefined) {
+      this.#remover.forget(key);
+      return {};
+    }
     const broker = resource.spec.brokerRef.name;
     try {
       if (await this.#standAside(resource)) {
@@ -76,7 +78,7 @@ export class PublisherReconciler {
       const isDown = concernsBroker(error) && !(await registry.verify(broker));
       if (now !== undefined && isDeleting(now)) {
         if (isDown) return await this.#remover.remove(now, context);
-        const held = isRefused(error, context.failures) ? await this.#remover.refused(now, error) : undefined;
+        const held = await this.#remover.refused(now, error, context);
         if (held !== undefined) return held;
         throw error;
       }

@@ -6,10 +6,10 @@ import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
 import type { BrokerRegistry } from '../brokers/registry.ts';
-import { finishDeletion, patienceOf } from '../deletion.ts';
+import { finishDeletion, Troubles } from '../deletion.ts';
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { refusalOf } from '../telling.ts';
+import type { Refusal } from '../telling.ts';
 import { hasFinalizer, namespaceOf } from '../subscriptions/claims.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
 import { publisherOf } from './rights.ts';
@@ -26,9 +26,16 @@ export interface PublisherRemoverOptions {
 
 export class PublisherRemover {
   readonly #options: PublisherRemoverOptions;
+  readonly #troubles: Troubles;
 
   constructor(options: PublisherRemoverOptions) {
     this.#options = options;
+    this.#troubles = new Troubles(options.abandonAfterMs);
+  }
+
+  /** A publisher is gone. */
+  forget(key: string): void {
+    this.#troubles.forget(key);
   }
 
   async remove(resource: PublisherResource, { signal }: Pick<ReconcileContext, 'signal'>): Promise<Result> {
@@ -42,13 +49,18 @@ export class PublisherRemover {
     } catch (error) {
       if (!concernsBroker(error)) throw error;
     }
-    return this.#hold(resource, 'BrokerUnavailable', describeUnavailable(resource, state.message));
+    const message = describeUnavailable(resource, state.message);
+    return this.#hold(resource, { reason: 'BrokerUnavailable', message });
   }
 
-  /** The broker answers, and does not let it be done, or fails at it again and again. Undefined where it is not the broker. */
-  async refused(resource: PublisherResource, error: unknown): Promise<Result | undefined> {
-    const refusal = refusalOf(error);
-    return refusal === undefined ? undefined : this.#hold(resource, refusal.reason, refusal.message);
+  /** Undefined where the broker has not refused it, or not often enough. */
+  async refused(
+    resource: PublisherResource,
+    error: unknown,
+    context: Pick<ReconcileContext, 'failures'>,
+  ): Promise<Result | undefined> {
+    const refusal = this.#troubles.refused(resource, error, context);
+    return refusal === undefined ? undefined : this.#hold(resource, refusal);
   }
 
   async #removeFrom(
@@ -58,14 +70,14 @@ export class PublisherRemover {
   ): Promise<Result> {
     const { source } = this.#options;
     const left = await removeUsersOf(publisherOf(resource, connection), { connection, source, signal });
-    if (left !== undefined) return this.#hold(resource, 'NotAdministrator', left);
+    if (left !== undefined) return this.#hold(resource, { reason: 'NotAdministrator', message: left });
     const message = 'its users on the broker are deleted';
     return finishDeletion(resource, { type: 'Normal', reason: 'Deleted', message }, this.#options);
   }
 
-  async #hold(resource: PublisherResource, reason: string, message: string): Promise<Result> {
-    const { source, abandonAfterMs, lookAgainMs, conclude } = this.#options;
-    const { isOver, leftMs } = patienceOf(resource, abandonAfterMs);
+  async #hold(resource: PublisherResource, { reason, message }: Refusal): Promise<Result> {
+    const { source, lookAgainMs, conclude } = this.#options;
+    const { isOver, leftMs } = this.#troubles.patienceOf(resource);
     if (isOver || (await source.namespaceIsEnding(namespaceOf(resource)))) {
       const story = { type: 'Warning', reason: 'Abandoned', message: `${USER_LEFT}: ${message}` } as const;
       return finishDeletion(resource, story, this.#options);

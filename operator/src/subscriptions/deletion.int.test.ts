@@ -3,7 +3,6 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
-import { ManagementError } from '@warren/rabbitmq';
 import type { QueueFound } from '@warren/rabbitmq';
 import { isReady } from '../testing/folder-operator.ts';
 import { recordCalls, recordCallsUntilDeath } from '../testing/recording-client.ts';
@@ -247,78 +246,6 @@ test.concurrent(
     }
   },
 );
-
-test.concurrent(
-  'with the broker gone for good a deletion gives up after a while, and says what may be left',
-  async () => {
-    const calls = recordCalls();
-    await using shop = await shopWorld(
-      await testBroker(),
-      { loyalty: { events } },
-      { calls, abandonAfterMs: 1_500 },
-    );
-    const { operator, world } = shop;
-    calls.before = () => {
-      throw new ManagementError('WARREN_BROKER_UNREACHABLE', 'any call', 'connect ECONNREFUSED');
-    };
-    await world.unsubscribe('loyalty');
-    await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'BrokerUnavailable');
-    await eventually(() => operator.resource('loyalty') === undefined);
-    expect(operator.told.at(-1)).toMatchObject({
-      type: 'Warning',
-      reason: 'Abandoned',
-      message: expect.stringContaining('shop.loyalty and shop.loyalty.dead may be left on the broker'),
-    });
-  },
-);
-
-test.concurrent('a deletion that the broker refuses goes on when it may, and else gives up', async () => {
-  const calls = recordCalls();
-  const subscription = { events, deletionPolicy: 'Delete' };
-  await using shop = await shopWorld(
-    await testBroker(),
-    { loyalty: subscription, payment: subscription },
-    { calls, abandonAfterMs: 3_000 },
-  );
-  const { operator, world } = shop;
-  const mayNot = () => {
-    throw new ManagementError('WARREN_BROKER_FORBIDDEN', 'delete queue', 'configure access refused');
-  };
-  const isRefused = (name: string) => operator.condition(name, 'Ready')?.reason === 'BrokerRefused';
-  calls.before = (call) => (call === 'deleteQueue' ? mayNot() : undefined);
-  await world.unsubscribe('loyalty');
-  await eventually(() => isRefused('loyalty'));
-  await eventually(() => operator.resource('loyalty') === undefined);
-  expect(operator.told.at(-1)).toMatchObject({
-    type: 'Warning',
-    reason: 'Abandoned',
-    message: expect.stringMatching(/may be left on the broker: .*configure access refused/),
-  });
-
-  await world.unsubscribe('payment');
-  await eventually(() => isRefused('payment'));
-  calls.before = () => undefined;
-  await eventually(() => operator.resource('payment') === undefined);
-  expect(operator.told.at(-1)).toMatchObject({ type: 'Normal', reason: 'Deleted' });
-});
-
-test.concurrent('a deletion at which a broker fails again and again, and answers, gives up too', async () => {
-  const calls = recordCalls();
-  const loyalty = { events, deletionPolicy: 'Delete' };
-  await using shop = await shopWorld(await testBroker(), { loyalty }, { calls, abandonAfterMs: 1_000 });
-  const { operator, world } = shop;
-  calls.before = (call) => {
-    if (call === 'deleteQueue')
-      throw new ManagementError('WARREN_BROKER_FAILED', 'delete queue', 'no quorum');
-  };
-  await world.unsubscribe('loyalty');
-  await eventually(() => operator.resource('loyalty') === undefined);
-  expect(operator.told.at(-1)).toMatchObject({
-    type: 'Warning',
-    reason: 'Abandoned',
-    message: expect.stringMatching(/may be left on the broker: .*no quorum/),
-  });
-});
 
 test.concurrent(
   'an EventBroker that is deleted together with its subscriptions is used until their queues are gone',

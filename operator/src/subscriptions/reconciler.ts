@@ -20,7 +20,6 @@ import { concernsBroker } from '../brokers/broker-status.ts';
 import type { Layout } from '../brokers/live-inventory.ts';
 import type { Reading } from '../brokers/mirror.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
-import { isRefused } from '../deletion.ts';
 import { ConsumerUserError } from '../errors.ts';
 import { Migrator } from '../migration/migrator.ts';
 import { beginningOf, endOf, progressOf } from '../migration/progress.ts';
@@ -101,7 +100,7 @@ export class SubscriptionReconciler {
       turns: this.#turns,
       bind: (resource, connection, { signal }) => this.#bind(resource, connection, signal),
       pause: (resource, connection, { signal }) => this.#bind(resource, connection, signal, true),
-      conclude: (resource, verdict, about) => this.#voice.conclude(resource, verdict, about),
+      conclude: (resource, verdict, about) => this.#concludePass(resource, verdict, about),
       tell: (resource, story) => this.#voice.tell(resource, story),
     });
   }
@@ -132,8 +131,8 @@ export class SubscriptionReconciler {
       context.signal.throwIfAborted();
       const concerns = concernsBroker(error);
       const isDown = concerns && !(await registry.verify(broker));
-      if (!isDown && isDeleting(resource) && isRefused(error, context.failures)) {
-        const held = await this.#remover.refused(resource, error);
+      if (!isDown && isDeleting(resource)) {
+        const held = await this.#remover.refused(resource, error, context);
         if (held !== undefined) return held;
       }
       if (isDown) {
@@ -394,13 +393,23 @@ export class SubscriptionReconciler {
       migration,
       ...(failure === undefined ? {} : { failure }),
     } as const;
-    await this.#voice.conclude(resource, verdict, {
+    await this.#concludePass(resource, verdict, {
       ...about,
       ...(binding === undefined ? {} : { binding }),
     });
     const isStuck = isDeleting(resource) && pass.moved === 0;
     const left = isStuck ? await this.#remover.leaveStuck(resource, migration.queue) : undefined;
     return left ?? { requeueAfterMs: pass.againMs };
+  }
+
+  /** What a pass came to: the broker has done its part. */
+  #concludePass(
+    resource: SubscriptionResource,
+    verdict: Verdict,
+    about: { connection: BrokerConnection; wanted: WantedTopology; binding?: string },
+  ): Promise<void> {
+    this.#remover.served(keyOfBound(resource));
+    return this.#voice.conclude(resource, verdict, about);
   }
 
   /** A deletion that keeps messages has them where they belong before; one that does not takes everything along. */

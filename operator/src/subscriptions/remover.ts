@@ -8,7 +8,7 @@
  * looks anew.
  *
  * With messages left, a broker that does not answer, or one that refuses, it waits and says so. It waits for ever for messages,
- * `abandonAfterMs` for a broker, and for neither once the whole namespace is going.
+ * `abandonAfterMs` each time for a broker, and for neither once the whole namespace is going.
  */
 import {
   COUNT_LAG_MS,
@@ -23,11 +23,10 @@ import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
-import { ENDLESS, finishDeletion, patienceOf } from '../deletion.ts';
+import { ENDLESS, finishDeletion, Troubles } from '../deletion.ts';
 import type { Patience } from '../deletion.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
-import { refusalOf } from '../telling.ts';
 import { consumerOf } from '../users/handout.ts';
 import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
 import { hasFinalizer, isClaimed, keyOfBound, namespaceOf, subscriptionOf } from './claims.ts';
@@ -68,15 +67,23 @@ const MIGRATION_MS = 30_000;
 export class Remover {
   readonly #options: RemoverOptions;
   readonly #looked = new Map<string, Looked>();
+  readonly #troubles: Troubles;
 
   constructor(options: RemoverOptions) {
     this.#options = options;
+    this.#troubles = new Troubles(options.abandonAfterMs);
   }
 
   /** A subscription is gone. */
   forget(key: string): void {
     this.#looked.delete(key);
+    this.#troubles.forget(key);
     this.#options.claiming.forget(key);
+  }
+
+  /** Its broker has done all that was asked of it until now. */
+  served(key: string): void {
+    this.#troubles.forget(key);
   }
 
   async remove(resource: SubscriptionResource, context: Pick<ReconcileContext, 'signal'>): Promise<Result> {
@@ -130,40 +137,54 @@ export class Remover {
     return queuesThere(wanted, found).length > 0 && foreignQueues(wanted, found).length === 0;
   }
 
-  /** The broker answers, and does not let it be done, or fails at it again and again. Undefined where the error is of another kind. */
-  async refused(resource: SubscriptionResource, error: unknown): Promise<Result | undefined> {
-    const refusal = refusalOf(error);
-    if (refusal === undefined) return undefined;
-    return this.#hold(resource, { ...refusal, patience: this.#patienceOf(resource) });
+  /** Undefined where the broker has not refused it, or not often enough. */
+  async refused(
+    resource: SubscriptionResource,
+    error: unknown,
+    context: Pick<ReconcileContext, 'failures'>,
+  ): Promise<Result | undefined> {
+    const refusal = this.#troubles.refused(resource, error, context);
+    return refusal === undefined ? undefined : this.#hold(resource, refusal);
   }
 
   /** A migration that would end in order first and does not get on: undefined unless it holds up a namespace that is going. */
   async leaveStuck(resource: SubscriptionResource, queue: string): Promise<Result | undefined> {
     const { abandonAfterMs, source } = this.#options;
-    const { isOver } = patienceOf(resource, Math.min(MIGRATION_MS, abandonAfterMs));
-    if (!isOver || !(await source.namespaceIsEnding(namespaceOf(resource)))) return undefined;
+    const goingForMs = Date.now() - Date.parse(resource.metadata.deletionTimestamp ?? '');
+    if (goingForMs < Math.min(MIGRATION_MS, abandonAfterMs)) return undefined;
+    if (!(await source.namespaceIsEnding(namespaceOf(resource)))) return undefined;
     const message = `queue ${queue} is being made anew, and its messages do not move`;
     return this.#hold(resource, { reason: 'Migrating', message, patience: ENDLESS });
   }
 
-  #patienceOf(resource: SubscriptionResource): Patience {
-    return patienceOf(resource, this.#options.abandonAfterMs);
-  }
-
   #holdFor(resource: SubscriptionResource, broker: { message: string }): Promise<Result> {
     const message = describeUnavailable(resource, broker.message);
-    return this.#hold(resource, {
-      reason: 'BrokerUnavailable',
-      message,
-      patience: this.#patienceOf(resource),
-    });
+    const patience = this.#troubles.patienceOf(resource);
+    return this.#hold(resource, { reason: 'BrokerUnavailable', message, patience });
   }
 
   async #removeFrom(
     resource: SubscriptionResource,
     connection: BrokerConnection,
-    { signal }: Pick<ReconcileContext, 'signal'>,
+    context: Pick<ReconcileContext, 'signal'>,
   ): Promise<Result> {
+    const waiting = await this.#removeQueues(resource, connection, context);
+    if (waiting !== undefined) {
+      this.served(keyOfBound(resource));
+      return waiting;
+    }
+    const held = await this.#removeUsers(resource, connection, context);
+    if (held !== undefined) return held;
+    const message = `${queuesOf(resource)} deleted`;
+    return this.#finish(resource, { type: 'Normal', reason: 'Deleted', message });
+  }
+
+  /** Gives back what to do where they have to wait, for messages or their counts; undefined where none is left. */
+  async #removeQueues(
+    resource: SubscriptionResource,
+    connection: BrokerConnection,
+    { signal }: Pick<ReconcileContext, 'signal'>,
+  ): Promise<Result | undefined> {
     const key = keyOfBound(resource);
     const names = namesOf(namespaceOf(resource), resource.metadata.name);
     // Unbound already at first sight: nobody knows since when, so from now.
@@ -210,10 +231,7 @@ export class Remover {
     if (left) delete looked.empty;
     if (!done || left) return lookAt(looked.unboundAt + COUNT_LAG_MS);
     await connection.settle(memberships, signal);
-    const held = await this.#removeUsers(resource, connection, { signal });
-    if (held !== undefined) return held;
-    const message = `${queuesOf(resource)} deleted`;
-    return this.#finish(resource, { type: 'Normal', reason: 'Deleted', message });
+    return undefined;
   }
 
   /** Its binding goes with it, and so does who may connect by it. Gives back what to do where that has to wait. */
@@ -225,7 +243,7 @@ export class Remover {
     const { source } = this.#options;
     const message = await removeUsersOf(consumerOf(resource, connection), { connection, source, signal });
     if (message === undefined) return undefined;
-    const patience = this.#patienceOf(resource);
+    const patience = this.#troubles.patienceOf(resource);
     const held = { reason: 'NotAdministrator', message, patience, left: USER_LEFT };
     return this.#hold(resource, held, connection);
   }
