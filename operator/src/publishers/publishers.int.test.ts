@@ -3,7 +3,6 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
-import type { TestBroker } from '@warren/environment/testing';
 import { connectBroker, createManagementClient, createPublisher, ManagementError } from '@warren/rabbitmq';
 import type { ManagementCode } from '@warren/rabbitmq';
 import { stringify } from 'yaml';
@@ -13,10 +12,10 @@ import type { BrokerResource, PublisherResource } from '../resources.ts';
 import { folderWorld, readKeysOf, startFolderOperator } from '../testing/folder-operator.ts';
 import type { FolderWorld, RunningOperator } from '../testing/folder-operator.ts';
 import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-world.ts';
+import { usersOf } from '../testing/made-users.ts';
 import { ownUser } from '../testing/own-user.ts';
 import { recordCalls, recordCallsUntilDeath } from '../testing/recording-client.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
-import { readUserName } from '../users/user.ts';
 
 const PER_SUBSCRIPTION = { consumerCredentials: { mode: 'PerSubscription' } };
 const events = ['OrderPlaced'];
@@ -50,12 +49,6 @@ async function uriOf({ state }: Pick<FolderWorld, 'state'>, name: string): Promi
 }
 
 const userIn = (uri: string) => decodeURIComponent(new URL(uri).username);
-
-async function usersOf({ managementUrl, vhost }: TestBroker): Promise<string[]> {
-  await using api = createManagementClient({ url: managementUrl, vhost });
-  const users = await api.users();
-  return users.map(({ name }) => name).filter((name) => readUserName(name)?.vhost === vhost);
-}
 
 /** What the broker answers to one call on a channel of its own: `ok`, or the refusal. */
 async function answers(

@@ -28,7 +28,7 @@ import type { Patience } from '../deletion.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
 import { consumerOf } from '../users/handout.ts';
-import { removeUsersOf, USER_LEFT } from '../users/removal.ts';
+import { removeUsersOf, USER_LEFT, wasHandedUser } from '../users/removal.ts';
 import { hasFinalizer, isClaimed, keyOfBound, namespaceOf, subscriptionOf } from './claims.ts';
 import type { Claiming } from './claims.ts';
 import { foreseenInError } from './conflicts.ts';
@@ -98,13 +98,6 @@ export class Remover {
       }
       claiming.add(resource);
     }
-    if (resource.spec.deletionPolicy === 'Retain') {
-      const held =
-        broker.state === 'up' ? await this.#removeUsers(resource, broker.connection, context) : undefined;
-      if (held !== undefined) return held;
-      const message = `${queuesOf(resource)} and what they hold are left`;
-      return this.#finish(resource, { type: 'Normal', reason: 'Retained', message });
-    }
     switch (broker.state) {
       case 'up':
         return this.#removeFrom(resource, broker.connection, context);
@@ -112,6 +105,7 @@ export class Remover {
         return { requeueAfterMs: 1_000 };
       case 'missing':
       case 'down':
+        if (!(await this.#needsBroker(resource))) return this.#end(resource);
         try {
           if (broker.last !== undefined) return await this.#removeFrom(resource, broker.last, context);
         } catch (error) {
@@ -135,6 +129,15 @@ export class Remover {
     const { found } = await connection.inventory({ maxAgeMs: 0, signal });
     await connection.settle(foreseenInError(resource, wanted, found), signal);
     return queuesThere(wanted, found).length > 0 && foreignQueues(wanted, found).length === 0;
+  }
+
+  /** Queues that are retained, and that nobody connects to as a user of its own, are left without asking for it. */
+  async #needsBroker(resource: SubscriptionResource): Promise<boolean> {
+    if (!isRetained(resource)) return true;
+    const { source } = this.#options;
+    const of = { namespace: namespaceOf(resource), name: resource.metadata.name };
+    const { consumerCredentials } = source.brokers.get(resource.spec.brokerRef.name)?.spec ?? {};
+    return wasHandedUser(resource, of, consumerCredentials?.mode === 'PerSubscription', source);
   }
 
   /** Undefined where the broker has not refused it, or not often enough. */
@@ -168,15 +171,22 @@ export class Remover {
     connection: BrokerConnection,
     context: Pick<ReconcileContext, 'signal'>,
   ): Promise<Result> {
-    const waiting = await this.#removeQueues(resource, connection, context);
+    const waiting = isRetained(resource)
+      ? undefined
+      : await this.#removeQueues(resource, connection, context);
     if (waiting !== undefined) {
       this.served(keyOfBound(resource));
       return waiting;
     }
-    const held = await this.#removeUsers(resource, connection, context);
-    if (held !== undefined) return held;
-    const message = `${queuesOf(resource)} deleted`;
-    return this.#finish(resource, { type: 'Normal', reason: 'Deleted', message });
+    return (await this.#removeUsers(resource, connection, context)) ?? this.#end(resource);
+  }
+
+  /** Everything is done. */
+  #end(resource: SubscriptionResource): Promise<Result> {
+    const [reason, what] = isRetained(resource)
+      ? ['Retained', 'and what they hold are left']
+      : ['Deleted', 'deleted'];
+    return this.#finish(resource, { type: 'Normal', reason, message: `${queuesOf(resource)} ${what}` });
   }
 
   /** Gives back what to do where they have to wait, for messages or their counts; undefined where none is left. */
@@ -256,7 +266,9 @@ export class Remover {
     const { source, lookAgainMs } = this.#options;
     if (isOver || (await source.namespaceIsEnding(namespaceOf(resource)))) {
       const why = isOver ? message : `the namespace is being deleted; ${message}`;
-      const given = left ?? `given up, ${queuesOf(resource)} may be left on the broker`;
+      const given =
+        left ??
+        (isRetained(resource) ? USER_LEFT : `given up, ${queuesOf(resource)} may be left on the broker`);
       return this.#finish(resource, { type: 'Warning', reason: 'Abandoned', message: `${given}: ${why}` });
     }
     await this.#say(resource, connection, reason, message);
@@ -308,6 +320,10 @@ async function retriesInto(
 /** Soon after a moment of `performance.now()`, so that a reading begins after it. */
 function lookAt(moment: number): Result {
   return { requeueAfterMs: Math.max(100, moment + 50 - performance.now()) };
+}
+
+function isRetained({ spec }: SubscriptionResource): boolean {
+  return spec.deletionPolicy === 'Retain';
 }
 
 function queuesOf(resource: SubscriptionResource): string {

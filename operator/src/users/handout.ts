@@ -13,7 +13,7 @@ import type { ResourceSource } from '../source.ts';
 import { namespaceOf } from '../subscriptions/claims.ts';
 import type { CredentialsPolicy } from './broker-users.ts';
 import { credentialsIn, permissionOf, uriFor } from './user.ts';
-import type { Credentials, Rights, UserName } from './user.ts';
+import type { Credentials, Rights, UserName, UserOf } from './user.ts';
 
 /** Keys of a binding, beside `uri`: when its user was made (ISO 8601), and for which value of the annotation. */
 const MADE = 'credentials-made';
@@ -85,7 +85,7 @@ async function credentialsFor(
 }
 
 /** The credentials of its own that a binding names. */
-export function inForce(binding: Entries | undefined, of: UserName): Credentials | undefined {
+export function inForce(binding: Entries | undefined, of: UserOf): Credentials | undefined {
   return credentialsIn(binding?.['uri'], of);
 }
 

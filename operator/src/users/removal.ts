@@ -6,9 +6,11 @@
  */
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { ConsumerUserError, notAdministrator } from '../errors.ts';
+import type { BoundResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
 import { bindingNameOf, inForce } from './handout.ts';
 import type { UserOwner } from './handout.ts';
+import type { UserOf } from './user.ts';
 
 interface RemovalContext {
   connection: Pick<BrokerConnection, 'users' | 'name'>;
@@ -22,9 +24,7 @@ export async function removeUsersOf(
   { connection, source, signal }: RemovalContext,
 ): Promise<string | undefined> {
   const { users, name } = connection;
-  const wasHandedOne = async () =>
-    (users.arePerOwner && resource.status?.binding !== undefined) ||
-    inForce(await source.readBinding(resource, bindingNameOf(resource)), of) !== undefined;
+  const wasHandedOne = () => wasHandedUser(resource, of, users.arePerOwner, source);
   // After a write that failed nobody knows who is there; and the right may be back.
   if (users.isForbidden ? await wasHandedOne() : !users.isKnown) await users.refresh();
   try {
@@ -34,6 +34,17 @@ export async function removeUsersOf(
   }
   if (!users.isForbidden || !(await wasHandedOne())) return undefined;
   return `its user may be left on the broker, with its rights: ${notAdministrator(name)}`;
+}
+
+/** Whether there may be a user of its own, as far as can be said without the broker. */
+export async function wasHandedUser(
+  resource: BoundResource,
+  of: UserOf,
+  arePerOwner: boolean,
+  source: Pick<ResourceSource, 'readBinding'>,
+): Promise<boolean> {
+  if (arePerOwner && resource.status?.binding !== undefined) return true;
+  return inForce(await source.readBinding(resource, bindingNameOf(resource)), of) !== undefined;
 }
 
 /** Said of an end that did not wait any longer. */

@@ -25,6 +25,9 @@ export interface UserName {
   vhost: string;
 }
 
+/** The same in one virtual host, or in any where it is not said. */
+export type UserOf = Omit<UserName, 'vhost'> & Partial<Pick<UserName, 'vhost'>>;
+
 export interface Credentials {
   user: string;
   password: string;
@@ -59,13 +62,13 @@ export function newPassword(): string {
 }
 
 /** Of a binding's uri, when they are those of a user of this owner. */
-export function credentialsIn(uri: string | undefined, of: UserName): Credentials | undefined {
+export function credentialsIn(uri: string | undefined, of: UserOf): Credentials | undefined {
   if (uri === undefined || !URL.canParse(uri)) return undefined;
   const url = new URL(uri);
   const user = decoded(url.username);
   const named = readUserName(user);
-  const isOwn = named?.vhost === of.vhost && ownerOf(named) === ownerOf(of);
-  return isOwn ? { user, password: decoded(url.password) } : undefined;
+  if (named === undefined || ownerOf(named) !== ownerOf(of)) return undefined;
+  return (of.vhost ?? named.vhost) === named.vhost ? { user, password: decoded(url.password) } : undefined;
 }
 
 /** The broker's address with other credentials. */

@@ -45,6 +45,8 @@ test('credentials survive their way through a uri, and others than its own are n
       expect(uri).not.toContain('s3cret');
       expect(new URL(uri)).toMatchObject({ host: 'broker:5671', pathname: '/x', search: '?heartbeat=5' });
       expect(credentialsIn(uri, { ...mine, name: 'payment' })).toBeUndefined();
+      expect(credentialsIn(uri, { ...mine, vhost: `${vhost}2` })).toBeUndefined();
+      expect(credentialsIn(uri, { namespace: mine.namespace, name: mine.name })).toEqual(credentials);
     }),
   );
   expect(credentialsIn('amqp://guest:guest@broker/', of)).toBeUndefined();

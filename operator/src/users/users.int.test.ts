@@ -2,18 +2,17 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
-import type { TestBroker } from '@warren/environment/testing';
-import { connectBroker, createManagementClient } from '@warren/rabbitmq';
+import { connectBroker } from '@warren/rabbitmq';
 import { stringify } from 'yaml';
 import { brokerType } from '../kubernetes/kubernetes-source.ts';
 import type { BrokerResource } from '../resources.ts';
 import { folderWorld, isReady, startFolderOperator } from '../testing/folder-operator.ts';
 import type { FolderWorld, RunningOperator } from '../testing/folder-operator.ts';
 import { kubernetesWorld, startClusterOperator } from '../testing/kubernetes-world.ts';
+import { usersOf } from '../testing/made-users.ts';
 import { ownUser } from '../testing/own-user.ts';
 import { recordCallsUntilDeath } from '../testing/recording-client.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
-import { readUserName } from './user.ts';
 
 const PER_SUBSCRIPTION = { consumerCredentials: { mode: 'PerSubscription' } };
 const events = ['OrderPlaced'];
@@ -26,13 +25,6 @@ interface Access {
 async function accessOf({ state }: Pick<FolderWorld, 'state'>, name: string): Promise<Access> {
   const uri = await readFile(join(state, 'bindings', 'shop', name, 'uri'), 'utf8');
   return { uri, user: decodeURIComponent(new URL(uri).username) };
-}
-
-/** The users that Warren made for a virtual host. */
-async function usersOf({ managementUrl, vhost }: TestBroker): Promise<string[]> {
-  await using api = createManagementClient({ url: managementUrl, vhost });
-  const users = await api.users();
-  return users.map(({ name }) => name).filter((name) => readUserName(name)?.vhost === vhost);
 }
 
 /** Whether somebody with these credentials is let in. */
