@@ -1,5 +1,5 @@
 import { expect, jest, test } from '@jest/globals';
-import { ManagementError } from '@warren/rabbitmq';
+import { ClosedError, ManagementError } from '@warren/rabbitmq';
 import type { ManagementCode } from '@warren/rabbitmq';
 import { Troubles } from './deletion.ts';
 import type { PublisherResource } from './resources.ts';
@@ -61,7 +61,7 @@ test('a broker that fails is tried again some times before it counts as one that
   });
 });
 
-test('what the broker forbids is refused at once, and what the API server does is no trouble of the broker', () => {
+test('what the broker forbids is refused at once; what the API server does, or who changes a Secret, is no trouble of it', () => {
   using t = setup();
   const forbidden = failure('WARREN_BROKER_FORBIDDEN');
   expect(t.troubles.refused(longAgo, forbidden, { failures: 0 })).toMatchObject({
@@ -72,6 +72,8 @@ test('what the broker forbids is refused at once, and what the API server does i
   t.troubles.forget('shop/user');
   const conflict = Object.assign(new Error('conflict'), { code: 'WARREN_K8S_CONFLICT' });
   expect(t.troubles.refused(longAgo, conflict, { failures: 20 })).toBeUndefined();
+  const closed = new ClosedError('the management client');
+  expect(t.troubles.refused(longAgo, closed, { failures: 20 })).toBeUndefined();
   t.pass(ABANDON_AFTER_MS);
   expect(t.troubles.patienceOf(longAgo).isOver).toBe(false);
 });

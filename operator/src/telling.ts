@@ -24,11 +24,11 @@ export interface Refusal {
 
 /**
  * What a status says of an error that trying again alone will not mend. Undefined where there is nothing to say: errors of the
- * API server would be met again while telling of them.
+ * API server would be met again while telling of them, and a connection is closed where the next try has another one.
  */
 export function refusalOf(error: unknown): Refusal | undefined {
   const code = (error as { code?: unknown } | null)?.code;
-  if (typeof code !== 'string' || code.startsWith('WARREN_K8S')) return undefined;
+  if (typeof code !== 'string' || code.startsWith('WARREN_K8S') || code === 'WARREN_CLOSED') return undefined;
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof BindingTakenError) return { reason: 'BindingTaken', message };
   if (error instanceof ConsumerUserError) return { reason: 'NotAdministrator', message };
