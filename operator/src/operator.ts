@@ -28,6 +28,7 @@ import { notScaling } from './scaling/state.ts';
 import { hasFinalizer, isClaimed, isDeleting, keyOfBound, namespaceOf } from './subscriptions/claims.ts';
 import { foreseen, inVain } from './subscriptions/foresight.ts';
 import { isHandsOff } from './subscriptions/hands-off.ts';
+import { othersIn } from './subscriptions/others.ts';
 import { SubscriptionReconciler } from './subscriptions/reconciler.ts';
 import { survey } from './subscriptions/survey.ts';
 import type { AsWanted } from './subscriptions/survey.ts';
@@ -266,11 +267,11 @@ function connectControllers(
       log.debug({ broker: connection.name, error: String(error) }, 'the messages could not be counted');
     }
     const { found } = await connection.inventory({ maxAgeMs: Infinity, signal });
-    const lookup = (key: string) => source.subscriptions.get(key);
+    const others = othersIn(source.subscriptions);
     // Whose turn is about to come is compared by its own reconcile.
     const unheeded = source.subscriptions
       .list()
-      .filter((one) => !subscriptions.queue.has(keyOfBound(one)) && !isHandsOff(one, lookup));
+      .filter((one) => !subscriptions.queue.has(keyOfBound(one)) && !isHandsOff(one, others));
     resync(subscriptions, survey(unheeded, found, connection, asWanted));
     await connection.settle(inVain(source, found), signal);
     const worth = await surveyUsers(source, connection, tidyAfterMs);

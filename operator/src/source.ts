@@ -22,6 +22,8 @@ export interface Collection<T> {
   readonly revision: number;
   /** Enqueues the keys of what changed, for a controller. */
   readonly changes: Source;
+  /** Calls back whenever what `get` returns of a key has changed. */
+  onChange(listener: (key: string) => void): void;
 }
 
 export interface StoryEvent {

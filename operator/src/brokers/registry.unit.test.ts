@@ -21,6 +21,7 @@ function oneBroker() {
       get: (name) => (name === 'default' ? resource : undefined),
       list: () => [resource],
       revision: 0,
+      onChange: () => undefined,
       changes: {
         name: 'none',
         synced: Promise.resolve(),

@@ -19,6 +19,7 @@ export class FolderCollection<T extends AnyResource> implements Collection<T> {
   readonly #now: () => string;
   readonly #byKey = new Map<string, FolderRecord<T>>();
   readonly #saving = new Map<string, Promise<void>>();
+  readonly #listeners: ((key: string) => void)[] = [];
   #enqueue: Enqueue | undefined;
   #listed: readonly T[] | undefined;
   revision = 0;
@@ -61,10 +62,14 @@ export class FolderCollection<T extends AnyResource> implements Collection<T> {
     };
   }
 
+  onChange(listener: (key: string) => void): void {
+    this.#listeners.push(listener);
+  }
+
   /** Takes a record over from disk. */
   restore(key: string, record: FolderRecord<T>): void {
     this.#byKey.set(key, record);
-    this.#touch();
+    this.#touch(key);
   }
 
   /** What the folder says about a key now. */
@@ -129,7 +134,7 @@ export class FolderCollection<T extends AnyResource> implements Collection<T> {
 
   async forget(key: string): Promise<void> {
     this.#byKey.delete(key);
-    this.#touch();
+    this.#touch(key);
     await this.#save(key);
     this.#enqueue?.(key);
   }
@@ -140,7 +145,7 @@ export class FolderCollection<T extends AnyResource> implements Collection<T> {
     if (before === undefined) return undefined;
     const after = change(before);
     this.#byKey.set(key, after);
-    this.#touch();
+    this.#touch(key);
     await this.#save(key);
     return after.resource;
   }
@@ -149,23 +154,24 @@ export class FolderCollection<T extends AnyResource> implements Collection<T> {
   async #put(key: string, record: FolderRecord<T>): Promise<void> {
     const before = this.#byKey.get(key);
     this.#byKey.set(key, record);
-    this.#touch();
+    this.#touch(key);
     try {
       await this.#save(key);
     } catch (error) {
       if (this.#byKey.get(key) === record) {
         if (before === undefined) this.#byKey.delete(key);
         else this.#byKey.set(key, before);
-        this.#touch();
+        this.#touch(key);
       }
       throw error;
     }
     this.#enqueue?.(key);
   }
 
-  #touch(): void {
+  #touch(key: string): void {
     this.revision += 1;
     this.#listed = undefined;
+    for (const listener of this.#listeners) listener(key);
   }
 
   /** One write at a time for a key, always of the newest version: an older one can never come last. */

@@ -10,6 +10,7 @@ export class FreshCollection<T extends KubernetesObject> implements Collection<T
   readonly changes: Source;
   readonly #reflector: Reflector<T>;
   readonly #written = new Map<string, T>();
+  readonly #listeners: ((key: string) => void)[] = [];
   #listed: readonly T[] | undefined;
   revision = 0;
 
@@ -20,7 +21,7 @@ export class FreshCollection<T extends KubernetesObject> implements Collection<T
       const written = this.#written.get(key);
       if (written !== undefined && (type === 'deleted' || !this.#isBehind(key, written)))
         this.#written.delete(key);
-      this.#touch();
+      this.#touch(key);
     });
   }
 
@@ -34,12 +35,16 @@ export class FreshCollection<T extends KubernetesObject> implements Collection<T
     return this.#listed;
   }
 
+  onChange(listener: (key: string) => void): void {
+    this.#listeners.push(listener);
+  }
+
   /** Remembers what a write gave back. */
   wrote(object: T): T {
     const key = keyOf(object);
     if (this.#isBehind(key, object)) {
       this.#written.set(key, object);
-      this.#touch();
+      this.#touch(key);
     }
     return object;
   }
@@ -51,8 +56,9 @@ export class FreshCollection<T extends KubernetesObject> implements Collection<T
     return Number(seen.resourceVersion) < Number(written.metadata.resourceVersion);
   }
 
-  #touch(): void {
+  #touch(key: string): void {
     this.revision += 1;
     this.#listed = undefined;
+    for (const listener of this.#listeners) listener(key);
   }
 }

@@ -17,6 +17,7 @@ import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
 import { isDeleting, keyOfBound, namespaceOf } from '../subscriptions/claims.ts';
 import { isHandsOff, isPaused } from '../subscriptions/hands-off.ts';
+import { othersIn } from '../subscriptions/others.ts';
 import { limitsOf, unknown } from './demand.ts';
 import type { Limits } from './demand.ts';
 import { engineObject, quietSeconds } from './engines.ts';
@@ -296,7 +297,7 @@ export class Scaler {
   /** Unmanaged, or another subscription has taken over. */
   #isLetGo(resource: SubscriptionResource): boolean {
     const { subscriptions } = this.#options.source;
-    return !isPaused(resource) && isHandsOff(resource, (key) => subscriptions.get(key));
+    return !isPaused(resource) && isHandsOff(resource, othersIn(subscriptions));
   }
 
   /** `namespace/name` of the oldest other one that scales the same workload. */

@@ -44,7 +44,7 @@ function world({ minReplicas = 0, replicas = 1, keda = false } = {}) {
   };
   const source = {
     mode: 'kubernetes',
-    subscriptions: { get: () => resource, list: () => [resource], revision: 1 },
+    subscriptions: { get: () => resource, list: () => [resource], revision: 1, onChange: () => undefined },
     tell: (_: unknown, { type, reason }: { type: string; reason: string }) =>
       void state.told.push(`${type} ${reason}`),
   } as unknown as ResourceSource;

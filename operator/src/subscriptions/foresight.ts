@@ -11,6 +11,7 @@ import { allows } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
 import { hasOwnNames, isClaimed, isDeleting, namespaceOf, subscriptionOf } from './claims.ts';
 import { isHandsOff } from './hands-off.ts';
+import { othersIn } from './others.ts';
 import { wasInSync } from './status.ts';
 
 /** The memberships that new and edited subscriptions of a broker lack. What drifted is each one's own to find and to tell. */
@@ -21,10 +22,11 @@ export function foreseen(
 ): Membership[] {
   const broker = brokers.get(name);
   if (broker === undefined) return [];
+  const others = othersIn(subscriptions);
   return subscriptions.list().flatMap((resource) => {
     if (resource.spec.brokerRef.name !== name || isDeleting(resource) || wasInSync(resource)) return [];
     if (!allows(broker, namespaceOf(resource))) return [];
-    if (!hasOwnNames(resource) || isHandsOff(resource, (key) => subscriptions.get(key))) return [];
+    if (!hasOwnNames(resource) || isHandsOff(resource, others)) return [];
     const wanted = wantedTopology(subscriptionOf(resource), capabilities);
     if (!isClaimed(resource) && foreignQueues(wanted, found).length > 0) return [];
     return difference(wanted, found).memberships;

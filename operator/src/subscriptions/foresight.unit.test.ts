@@ -24,6 +24,7 @@ function collection<T extends { metadata: { name: string; namespace?: string } }
     get: (wanted) => items.find((one) => key(one) === wanted),
     list: () => items,
     revision: 1,
+    onChange: () => undefined,
     changes: { name: '', start: () => undefined, synced: Promise.resolve(), stop: () => Promise.resolve() },
   };
 }

@@ -8,7 +8,6 @@
  * A takeover that has begun says so in the new one's `status.migration`, one that is over in its `status.claimedFrom`. Whoever
  * takes back the consent before the new queue takes its events itself calls it off: then the old one has everything back.
  */
-import { namesOf } from '@warren/topology';
 import { conditionOf } from '../conditions.ts';
 import type { Said } from '../conditions.ts';
 import {
@@ -39,14 +38,19 @@ export type Standing =
   | { standing: 'releasing'; to: Partner; begun: boolean }
   | { standing: 'released'; to: Partner };
 
-export type Lookup = (key: string) => SubscriptionResource | undefined;
+/** What is to be known of the others. */
+export interface Others {
+  get(key: string): SubscriptionResource | undefined;
+  /** Those that have begun to take over from the subscription of this key, by their status. */
+  takersOf(key: string): readonly SubscriptionResource[];
+}
 
 const LABEL = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
 const KEY = new RegExp(`^(${LABEL})/(${LABEL})$`);
 
-export function standingOf(resource: SubscriptionResource, lookup: Lookup): Standing {
-  const claiming = claimingOf(resource, lookup);
-  return claiming.standing === 'own' ? releasingOf(resource, lookup) : claiming;
+export function standingOf(resource: SubscriptionResource, others: Others): Standing {
+  const claiming = claimingOf(resource, others);
+  return claiming.standing === 'own' ? releasingOf(resource, others) : claiming;
 }
 
 /** The annotation, whether it makes sense or not. */
@@ -61,18 +65,15 @@ function partnerOf(said: string): Partner | undefined {
     : { key, namespace, name };
 }
 
-function hasBegun({ status }: SubscriptionResource, { namespace, name }: Partner): boolean {
-  return status?.migration?.queue === namesOf(namespace, name).queue;
-}
-
 function claimingOf(
   resource: SubscriptionResource,
-  lookup: Lookup,
+  others: Others,
 ): Extract<Standing, { standing: 'own' | 'pending' | 'takingOver' }> {
   const said = saidBy(resource, CLAIM_ANNOTATION);
   const taking = takenFrom(resource);
-  // The old queue takes no events any more, and what is left of it belongs to the new one, whoever says what.
-  if (taking !== undefined && isFinishing(resource)) return { standing: 'takingOver', old: taking };
+  // The old queue takes no events any more, or nobody is left to give back to: the new one has the rest, whoever says what.
+  if (taking !== undefined && (isFinishing(resource) || others.get(taking.key) === undefined))
+    return { standing: 'takingOver', old: taking };
   if (taking !== undefined && said?.trim() !== taking.key) {
     const message = `it does not claim ${taking.key} any more, and has got something of it`;
     return { standing: 'pending', message, begun: taking };
@@ -80,14 +81,14 @@ function claimingOf(
   if (said === undefined || isOver(resource)) return { standing: 'own' };
   const old = partnerOf(said);
   if (old === undefined) return { standing: 'pending', message: unreadable(CLAIM_ANNOTATION, said) };
-  const begun = hasBegun(resource, old);
-  const message = obstacle(resource, lookup(old.key), old, begun);
+  const begun = taking !== undefined;
+  const message = obstacle(resource, others, old, begun);
   if (message === undefined) return { standing: 'takingOver', old };
   return { standing: 'pending', message, ...(begun ? { begun: old } : {}) };
 }
 
 /** Of whom it has begun to take over, by its status. */
-function takenFrom(resource: SubscriptionResource): Partner | undefined {
+export function takenFrom(resource: SubscriptionResource): Partner | undefined {
   const { migration } = resource.status ?? {};
   return migration?.to === keyOfBound(resource) ? partnerOf(migration.from) : undefined;
 }
@@ -110,12 +111,12 @@ function isOver(resource: SubscriptionResource): boolean {
 /** Why it cannot be taken over (any more), with what to do. */
 function obstacle(
   resource: SubscriptionResource,
-  old: SubscriptionResource | undefined,
-  partner: Partner,
+  others: Others,
+  { key: from }: Partner,
   begun: boolean,
 ): string | undefined {
   const key = keyOfBound(resource);
-  const from = partner.key;
+  const old = others.get(from);
   if (from === key) return `a subscription cannot take over from itself: remove ${CLAIM_ANNOTATION}`;
   // The old one let go of it on its own deletion.
   if (old === undefined)
@@ -142,6 +143,9 @@ function obstacle(
   if (isStream(resource))
     return `${key} is a stream, and ${from} is not: write the queue.type of ${from}, and stream when it has taken over`;
   if (begun) return undefined;
+  const [taker] = others.takersOf(from);
+  if (taker !== undefined)
+    return `${keyOfBound(taker)} is taking over from ${from}: this begins when that is over`;
   if (old.status?.migration !== undefined)
     return `a queue of ${from} is being made anew: this begins when that is done`;
   if (!isClaimed(old) && !isReleasedTo(old, key)) return `${from} has no queue of its own yet`;
@@ -152,19 +156,21 @@ function isStream({ spec }: SubscriptionResource): boolean {
   return spec.queue.type === 'stream';
 }
 
-function releasingOf(resource: SubscriptionResource, lookup: Lookup): Standing {
+function releasingOf(resource: SubscriptionResource, others: Others): Standing {
   const said = saidBy(resource, RELEASE_ANNOTATION);
   const key = keyOfBound(resource);
-  const to = partnerOf(said ?? resource.status?.releasedTo ?? '');
+  const [taker] = others.takersOf(key);
+  // Whoever has begun is the one, whatever is said by now; and this one may have been made anew meanwhile.
+  const to = partnerOf(taker === undefined ? (said ?? resource.status?.releasedTo ?? '') : keyOfBound(taker));
   if (to === undefined)
     return said === undefined
       ? { standing: 'own' }
       : { standing: 'offered', message: unreadable(RELEASE_ANNOTATION, said) };
-  const other = lookup(to.key);
+  const other = others.get(to.key);
   if (said !== undefined && (isReleasedTo(resource, to.key) || hasTakenOver(other, key)))
     return { standing: 'released', to };
-  const begun = other !== undefined && hasBegun(other, { ...splitKey(key), key });
-  const claiming = other === undefined ? undefined : claimingOf(other, lookup);
+  const begun = taker !== undefined;
+  const claiming = other === undefined ? undefined : claimingOf(other, others);
   if (
     other !== undefined &&
     claiming?.standing === 'takingOver' &&
@@ -172,7 +178,11 @@ function releasingOf(resource: SubscriptionResource, lookup: Lookup): Standing {
     isClaimed(other)
   )
     return { standing: 'releasing', to, begun };
-  const message = said === undefined ? undefined : unclaimed(key, to, other, claiming);
+  const missing =
+    begun && said?.trim() !== to.key
+      ? `${to.key} has begun to take it over, and gives back first`
+      : unclaimed(key, to, other, claiming);
+  const message = said === undefined ? undefined : missing;
   return {
     standing: 'offered',
     ...(message === undefined ? {} : { message }),
@@ -212,9 +222,4 @@ function hasTakenOver(other: SubscriptionResource | undefined, key: string): boo
 
 function unreadable(annotation: string, said: string): string {
   return `${annotation} is "${said.slice(0, 100)}", which names no subscription: write namespace/name`;
-}
-
-function splitKey(key: string): { namespace: string; name: string } {
-  const [namespace = '', name = ''] = key.split('/');
-  return { namespace, name };
 }

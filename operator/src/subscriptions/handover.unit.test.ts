@@ -2,18 +2,27 @@ import { describe, expect, test } from '@jest/globals';
 import type { SubscriptionResource } from '../resources.ts';
 import { subscriptionOf } from '../testing/takeover-resources.ts';
 import { standingOf } from './handover.ts';
+import { othersIn } from './others.ts';
 
 const OLD = 'shop/loyalty';
 const NEW = 'crm/points';
-const releasing = { 'warren.events/release-to': NEW };
+const THIRD = 'crm/other';
+const releasingTo = (key: string) => ({ 'warren.events/release-to': key });
+const releasing = releasingTo(NEW);
+const releasingStatus = { status: { releasedTo: NEW } };
 const claiming = { 'warren.events/claim-from': OLD };
 
 function standings(...resources: SubscriptionResource[]) {
   const all = new Map(resources.map((one) => [`${one.metadata.namespace ?? ''}/${one.metadata.name}`, one]));
+  const others = othersIn({
+    get: (key) => all.get(key),
+    list: () => [...all.values()],
+    onChange: () => undefined,
+  });
   return (key: string) => {
     const resource = all.get(key);
     if (resource === undefined) throw new Error(`no ${key}`);
-    return standingOf(resource, (other) => all.get(other));
+    return standingOf(resource, others);
   };
 }
 
@@ -48,7 +57,7 @@ describe('two that name each other', () => {
   });
 
   test('and both ways at once do nothing', () => {
-    const both = (key: string) => ({ 'warren.events/claim-from': key, 'warren.events/release-to': key });
+    const both = (key: string) => ({ 'warren.events/claim-from': key, ...releasingTo(key) });
     const of = standings(subscriptionOf(OLD, both(NEW)), subscriptionOf(NEW, both(OLD)));
     expect(of(OLD)).toMatchObject({
       standing: 'pending',
@@ -72,7 +81,7 @@ describe('without the consent of both', () => {
     ],
     [
       'it is released to another',
-      [subscriptionOf(NEW, claiming), subscriptionOf(OLD, { 'warren.events/release-to': 'crm/other' })],
+      [subscriptionOf(NEW, claiming), subscriptionOf(OLD, releasingTo(THIRD))],
       'annotate shop/loyalty with',
     ],
     [
@@ -145,20 +154,45 @@ describe('without the consent of both', () => {
   });
 
   test.each([
-    ['it is released no more', {}, claiming],
-    ['it is claimed no more', releasing, {}],
+    ['it is released no more', subscriptionOf(OLD, {}, releasingStatus), claiming],
+    ['it is claimed no more', subscriptionOf(OLD, releasing, releasingStatus), {}],
+    ['it is released to another', subscriptionOf(OLD, releasingTo(THIRD), releasingStatus), claiming],
+    [
+      'it is released to nobody that there is',
+      subscriptionOf(OLD, releasingTo('?'), releasingStatus),
+      claiming,
+    ],
+    ['it was made anew', subscriptionOf(OLD, {}, { finalizers: [] }), claiming],
   ])('what has gone too far goes on, and nobody else touches the old queues: %s', (_why, old, claim) => {
     const finishing = { migration: { ...moving.migration, phase: 'Finishing' } };
-    const of = standings(
-      subscriptionOf(OLD, old, { status: { releasedTo: NEW } }),
-      subscriptionOf(NEW, claim, { status: finishing }),
-    );
+    const of = standings(old, subscriptionOf(NEW, claim, { status: finishing }));
     expect(of(NEW)).toMatchObject({ standing: 'takingOver', old: { key: OLD } });
     expect(of(OLD)).toMatchObject({ standing: 'releasing', to: { key: NEW }, begun: true });
   });
 
-  test('an old one that is gone after it began holds nothing up', () => {
-    expect(standings(subscriptionOf(NEW, claiming, { status: moving }))(NEW)).toMatchObject({
+  test('what has begun is given back first when it is released to another', () => {
+    const of = standings(
+      subscriptionOf(OLD, releasingTo(THIRD), releasingStatus),
+      subscriptionOf(NEW, claiming, { status: moving }),
+      subscriptionOf(THIRD, claiming),
+    );
+    expect(of(NEW)).toMatchObject({ standing: 'pending', begun: { key: OLD } });
+    expect(of(OLD)).toEqual({
+      standing: 'offered',
+      begun: expect.objectContaining({ key: NEW }),
+      message: `${NEW} has begun to take it over, and gives back first`,
+    });
+    expect(of(THIRD)).toEqual({
+      standing: 'pending',
+      message: `${NEW} is taking over from ${OLD}: this begins when that is over`,
+    });
+  });
+
+  test.each([
+    ['it claims it', claiming],
+    ['it claims it no more', {}],
+  ])('an old one that is gone after it began holds nothing up: %s', (_what, claim) => {
+    expect(standings(subscriptionOf(NEW, claim, { status: moving }))(NEW)).toMatchObject({
       standing: 'takingOver',
     });
   });

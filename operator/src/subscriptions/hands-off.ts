@@ -14,7 +14,7 @@ import type { SubscriptionResource, SubscriptionStatus } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
 import { hasFinalizer, isClaimed, isDeleting, isUntouched, keyOfBound, namespaceOf } from './claims.ts';
 import { isReleasedTo, standingOf } from './handover.ts';
-import type { Lookup, Standing } from './handover.ts';
+import type { Others, Standing } from './handover.ts';
 import { appliedGenerationOf } from './status.ts';
 
 export interface HandsOffOptions {
@@ -39,9 +39,9 @@ export function isUnmanaged({ metadata }: Pick<SubscriptionResource, 'metadata'>
 }
 
 /** Nothing on the broker is to be compared with what it says; not even for others' sake. */
-export function isHandsOff(resource: SubscriptionResource, lookup: Lookup): boolean {
+export function isHandsOff(resource: SubscriptionResource, others: Others): boolean {
   if (isPaused(resource) || isUnmanaged(resource)) return true;
-  const { standing } = standingOf(resource, lookup);
+  const { standing } = standingOf(resource, others);
   return standing !== 'own' && standing !== 'offered';
 }
 

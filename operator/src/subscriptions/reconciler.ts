@@ -42,6 +42,7 @@ import { conflictsOf, foreseenInError } from './conflicts.ts';
 import { standAside } from './hands-off.ts';
 import { standingOf } from './handover.ts';
 import type { Standing } from './handover.ts';
+import { othersIn } from './others.ts';
 import { Remover } from './remover.ts';
 import { listed, wasInSync } from './status.ts';
 import type { Verdict } from './status.ts';
@@ -234,14 +235,8 @@ export class SubscriptionReconciler {
       return (await this.#standAside(resource, standing)) ?? {};
     const taking = await this.#takeover.step(resource, standing, about, context);
     if (taking !== undefined) return taking;
-    if (standing.standing === 'offered' && standing.begun !== undefined) {
-      const { begun: to } = standing;
-      const self = { namespace: namespaceOf(resource), name: resource.metadata.name };
-      const now = await connection.inventory({ maxAgeMs: 0, signal: context.signal });
-      // Too late to call it off.
-      if (this.#takeover.takeovers.isFinal(self, to, now.found, connection))
-        return (await this.#standAside(resource, { standing: 'releasing', to, begun: true })) ?? {};
-    }
+    const tooLate = await this.#tooLateToCallOff(resource, standing, connection, context);
+    if (tooLate !== undefined) return tooLate;
     await this.#takeover.takeovers.callOff(wanted.names, found, connection, context.signal);
     const { layout } = found;
     const all = difference(wanted, found);
@@ -285,6 +280,21 @@ export class SubscriptionReconciler {
     if (isAsWanted(all)) this.#noteAsWanted(first, connection, layout);
     if (migrated !== undefined) this.#voice.tell(resource, endOf(migrated));
     return standing.standing === 'offered' ? { requeueAfterMs: CONSENT_AGAIN_MS } : {};
+  }
+
+  /** Undefined where nobody has begun to take over from it, or it can have everything back. */
+  async #tooLateToCallOff(
+    resource: SubscriptionResource,
+    standing: Standing,
+    connection: BrokerConnection,
+    { signal }: Context,
+  ): Promise<Result | undefined> {
+    if (standing.standing !== 'offered' || standing.begun === undefined) return undefined;
+    const { begun: to } = standing;
+    const self = { namespace: namespaceOf(resource), name: resource.metadata.name };
+    const { found } = await connection.inventory({ maxAgeMs: 0, signal });
+    if (!this.#takeover.takeovers.isFinal(self, to, found, connection)) return undefined;
+    return this.#standAside(resource, { standing: 'releasing', to, begun: true });
   }
 
   /**
@@ -338,7 +348,7 @@ export class SubscriptionReconciler {
   }
 
   #standingOf(resource: SubscriptionResource): Standing {
-    return standingOf(resource, (key) => this.#options.source.subscriptions.get(key));
+    return standingOf(resource, othersIn(this.#options.source.subscriptions));
   }
 
   #standAside(resource: SubscriptionResource, standing: Standing): Promise<Result | undefined> {
@@ -420,7 +430,10 @@ export class SubscriptionReconciler {
     const { connection } = broker;
     const wanted = wantedTopology(subscriptionOf(resource), connection.capabilities);
     const about = { connection, wanted };
-    const taking = await this.#takeover.step(resource, this.#standingOf(resource), about, context);
+    const standing = this.#standingOf(resource);
+    const taking =
+      (await this.#takeover.step(resource, standing, about, context)) ??
+      (await this.#tooLateToCallOff(resource, standing, connection, context));
     if (taking !== undefined) return taking;
     const { found } = await connection.inventory({ maxAgeMs, signal: context.signal });
     if (!this.#migrator.isUnderWay(wanted.names, found)) return undefined;

@@ -122,7 +122,7 @@ function migrationStatus(
 ): Pick<SubscriptionStatus, 'migration'> {
   if (verdict.verdict === 'migrating' || verdict.verdict === 'takingOver')
     return { migration: verdict.migration };
-  const isHeldUp = ['waiting', 'failed', 'deleting'].includes(verdict.verdict);
+  const isHeldUp = ['waiting', 'failed', 'refused', 'deleting'].includes(verdict.verdict);
   return isHeldUp && before !== undefined ? { migration: before } : {};
 }
 

@@ -77,8 +77,12 @@ test('while a queue is made anew it is Ready, not in sync, and what holds it up 
   expect(said('Ready')).toMatchObject({ status: 'True', reason: 'Migrating' });
   expect(said('TopologyInSync')).toMatchObject({ status: 'False', reason: 'Migrating' });
   expect(migrating.migration).toEqual(migration);
-  const waiting: Verdict = { verdict: 'waiting', reason: 'BrokerUnavailable', message: 'x' };
-  expect(statusOf(resource(migrating), findings(waiting), later).migration).toEqual(migration);
+  const heldUp: Verdict[] = [
+    { verdict: 'waiting', reason: 'BrokerUnavailable', message: 'x' },
+    { verdict: 'refused', reason: 'BrokerNotFound', message: 'x' },
+  ];
+  for (const verdict of heldUp)
+    expect(statusOf(resource(migrating), findings(verdict), later).migration).toEqual(migration);
   expect(statusOf(resource(migrating), findings({ verdict: 'inSync' }), later).migration).toBeUndefined();
 });
 

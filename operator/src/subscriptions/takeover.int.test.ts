@@ -1,6 +1,7 @@
 // Most of the time is waiting for counts of queues: each test waits on a virtual host of its own, beside the others.
 import { expect, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
+import { ManagementError } from '@warren/rabbitmq';
 import { isReady } from '../testing/folder-operator.ts';
 import { livePublishing } from '../testing/live-publishing.ts';
 import { shopWorld } from '../testing/shop-world.ts';
@@ -142,6 +143,63 @@ test.concurrent(
     await eventually(() => operator.resource('points') === undefined, patience);
     expect(seen.toSorted()).toEqual(ids(published).sort());
     expect(await objectsOf(t, 'points')).toEqual([]);
+  },
+  200_000,
+);
+
+test.concurrent(
+  'released to another one in the middle, the first gives everything back, and then the other takes over',
+  async () => {
+    const held = holdBeforeTheReturnIsOver();
+    await using t = await shopWorld(await testBroker(), { loyalty: { events } }, held);
+    const { operator } = t;
+    await publishMany(t, 500);
+    await t.world.subscribe('other', { events }, claim);
+    await agree(t);
+    await eventually(async () => ((await t.host.api.queue('shop.points'))?.messages ?? 0) > 0, patience);
+    const toOther = { annotations: { 'warren.events/release-to': 'shop/other' } };
+    await t.world.subscribe('loyalty', { events }, toOther);
+    await eventually(() => !isAgreed(operator), patience);
+    held.release();
+    await eventually(() => isSettled(operator, 'other'), patience);
+    await eventually(async () => (await t.host.api.queue('shop.other'))?.messages === 500, patience);
+    expect(operator.resource('other')?.status?.claimedFrom).toBe('shop/loyalty');
+    expect(operator.resource('points')?.status?.migration).toBeUndefined();
+    expect(operator.condition('points', 'Ready')?.reason).toBe('ClaimPending');
+    expect((await t.host.api.queue('shop.points'))?.messages).toBe(0);
+    expect(await objectsOf(t, 'loyalty')).toEqual([]);
+  },
+  200_000,
+);
+
+test.concurrent(
+  'an old one that is made anew when it is too late waits, and begins with new queues when the takeover is over',
+  async () => {
+    await using t = await shopWorld(await testBroker(), { loyalty: { events } });
+    const { operator } = t;
+    await publishMany(t, 500);
+    await agree(t);
+    await eventually(() => operator.resource('points')?.status?.migration?.phase === 'Finishing', patience);
+    operator.calls.before = (call) => {
+      if (call === 'deleteQueue') throw new ManagementError('WARREN_BROKER_FAILED', 'any call', 'not yet');
+    };
+    await t.world.unsubscribe('loyalty');
+    await eventually(() => operator.resource('loyalty') === undefined, patience);
+    await t.world.subscribe('loyalty', { events });
+    await eventually(() => operator.condition('loyalty', 'TopologyInSync')?.reason === 'Releasing', patience);
+    await t.host.publish('order.placed', ['during']);
+    expect(await t.host.api.queue('shop.loyalty')).toBeUndefined();
+    operator.calls.before = () => undefined;
+    await eventually(() => isSettled(operator, 'points'), patience);
+    await eventually(() => isSettled(operator, 'loyalty'), patience);
+    expect(await t.host.keysOf('shop.loyalty')).toEqual(['order.placed', 'payment.*']);
+    await t.host.publish('order.placed', ['after']);
+    const [points, loyalty] = [await inboxOf(t, 'points'), await inboxOf(t, 'loyalty')];
+    await eventually(() => points.length === 502 && loyalty.length === 1, patience);
+    expect(points.toSorted()).toEqual(['after', 'during', ...ids(500)].sort());
+    expect(loyalty).toEqual(['after']);
+    const ends = operator.told.filter(({ reason }) => reason === 'TakenOver');
+    expect(ends).toHaveLength(1);
   },
   200_000,
 );

@@ -18,6 +18,7 @@ import type { Claiming } from './claims.ts';
 import { countsOf } from './counts.ts';
 import { effectiveOf } from './effective.ts';
 import { offerOf, standingOf } from './handover.ts';
+import { othersIn } from './others.ts';
 import { isSaidInSync, statusOf } from './status.ts';
 import type { Findings, Verdict } from './status.ts';
 import { storyOf } from './story.ts';
@@ -97,7 +98,7 @@ export class Voice {
         ? {}
         : await inForceAt(resource, connection)),
       takes: routingKeysOf(resource.spec.events).join(', '),
-      more: offerOf(standingOf(resource, (key) => source.subscriptions.get(key))),
+      more: offerOf(standingOf(resource, othersIn(source.subscriptions))),
     });
   }
 
