@@ -131,8 +131,11 @@ function obstacle(
   const brokers = [old, resource].map(({ spec }) => spec.brokerRef.name);
   if (brokers[0] !== brokers[1])
     return `${from} is on the EventBroker "${brokers[0] ?? ''}": queues are taken over on the same one only`;
-  for (const annotation of [PAUSED_ANNOTATION, UNMANAGED_ANNOTATION])
-    if (saidBy(old, annotation) === 'true') return `${from} has the annotation ${annotation}: remove it`;
+  // What it has begun it does when it may again; until it begins, the old one works on.
+  for (const one of begun ? [old] : [old, resource])
+    for (const annotation of [PAUSED_ANNOTATION, UNMANAGED_ANNOTATION])
+      if (saidBy(one, annotation) === 'true')
+        return `${keyOfBound(one)} has the annotation ${annotation}: remove it`;
   if (saidBy(old, CLAIM_ANNOTATION) !== undefined && !isOver(old))
     return `${from} has itself not taken over yet: this begins when that is done`;
   if (isStream(old))

@@ -90,6 +90,11 @@ describe('without the consent of both', () => {
       'warren.events/paused',
     ],
     [
+      'the new one is paused',
+      [subscriptionOf(NEW, { ...claiming, 'warren.events/paused': 'true' }), subscriptionOf(OLD, releasing)],
+      'crm/points has the annotation warren.events/paused',
+    ],
+    [
       'it is on another broker',
       [subscriptionOf(NEW, claiming, { broker: 'other' }), subscriptionOf(OLD, releasing)],
       'on the same one only',
@@ -137,6 +142,23 @@ describe('without the consent of both', () => {
       message: expect.stringContaining('annotate crm/points with warren.events/claim-from=shop/loyalty'),
     });
   });
+
+  test.each(['warren.events/paused', 'warren.events/unmanaged'])(
+    'the old one works on while the new one has not begun and may not: %s',
+    (annotation) => {
+      const claimingNot = { ...claiming, [annotation]: 'true' };
+      const idle = standings(subscriptionOf(OLD, releasing), subscriptionOf(NEW, claimingNot));
+      expect(idle(OLD)).toMatchObject({
+        standing: 'offered',
+        message: expect.stringContaining(`crm/points has the annotation ${annotation}`),
+      });
+      const begun = standings(
+        subscriptionOf(OLD, releasing),
+        subscriptionOf(NEW, claimingNot, { status: moving }),
+      );
+      expect(begun(OLD)).toMatchObject({ standing: 'releasing', begun: true });
+    },
+  );
 
   test('what has begun is given back', () => {
     const of = standings(

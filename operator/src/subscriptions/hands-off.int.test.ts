@@ -1,7 +1,10 @@
 import { expect, test } from '@jest/globals';
 import { eventually, testBroker } from '@warren/environment/testing';
+import { ManagementError } from '@warren/rabbitmq';
 import { isReady } from '../testing/folder-operator.ts';
+import { recordCalls } from '../testing/recording-client.ts';
 import { shopWorld } from '../testing/shop-world.ts';
+import { claim, release } from '../testing/takeover-world.ts';
 
 const events = ['OrderPlaced'];
 const paused = { annotations: { 'warren.events/paused': 'true' } };
@@ -47,6 +50,45 @@ test('deleted while paused, it goes at once and leaves its queues, and a subscri
   await world.subscribe('loyalty', { events });
   await eventually(() => isReady(operator, 'loyalty'));
   await eventually(async () => (await host.api.queue('shop.loyalty'))?.messages === 1);
+});
+
+test('released to one that is paused, it works on, and its deletion waits for nobody', async () => {
+  await using shop = await shopWorld(await testBroker(), { loyalty: { events } });
+  const { operator, world, host } = shop;
+  await world.subscribe('points', { events }, claim);
+  await eventually(() => operator.condition('points', 'Ready')?.reason === 'ClaimPending');
+  const claimingPaused = { annotations: { ...claim.annotations, ...paused.annotations } };
+  await world.subscribe('points', { events }, claimingPaused);
+  await eventually(() => operator.condition('points', 'Ready')?.reason === 'Paused');
+  await world.subscribe('loyalty', { events: ['OrderPlaced', 'PaymentApproved'] }, release);
+  await eventually(() => operator.condition('loyalty', 'Released')?.reason === 'WaitingForClaim');
+  await eventually(() => operator.condition('loyalty', 'TopologyInSync')?.status === 'True');
+  expect(await host.keysOf('shop.loyalty')).toEqual(['order.placed', 'payment.approved']);
+  await world.unsubscribe('loyalty');
+  await eventually(() => operator.resource('loyalty') === undefined);
+  expect(await host.api.queue('shop.loyalty')).toBeUndefined();
+});
+
+test('released to one that cannot begin, its deletion gives up and leaves its queues', async () => {
+  const calls = recordCalls();
+  const tuning = { calls, abandonAfterMs: 1_000 };
+  await using shop = await shopWorld(await testBroker(), { loyalty: { events } }, tuning);
+  const { operator, world, host } = shop;
+  calls.before = (call) => {
+    if (call === 'declareQueue')
+      throw new ManagementError('WARREN_BROKER_REFUSED', 'declare queue', 'not allowed');
+  };
+  await world.subscribe('points', { events }, claim);
+  await world.subscribe('loyalty', { events }, release);
+  await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'Releasing');
+  await world.unsubscribe('loyalty');
+  await eventually(() => operator.resource('loyalty') === undefined);
+  expect(operator.told.findLast(({ name }) => name === 'loyalty')).toMatchObject({
+    type: 'Warning',
+    reason: 'Abandoned',
+    message: expect.stringContaining('shop/points has not begun to take over the queues shop.loyalty'),
+  });
+  expect(await host.keysOf('shop.loyalty')).toEqual(['order.placed']);
 });
 
 test('unmanaged: the finalizer goes, queue and settings stay; taken back it knows its own, even without their policy', async () => {

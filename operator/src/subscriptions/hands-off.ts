@@ -4,7 +4,8 @@
  * spec that was last acted on; only the reason says why nothing happens. But who may not use the broker any more loses its users
  * (users/revocation.ts).
  *
- * None of them holds a deletion: what is on the broker is left, and the finalizer goes.
+ * None of them holds a deletion: what is on the broker is left, and the finalizer goes. One that is released waits until the
+ * other one has begun, for as long as any deletion waits for a broker.
  */
 import { namesOf, temporaryNamesOf } from '@warren/topology';
 import { conditionOf, conditionsAfter } from '../conditions.ts';
@@ -18,7 +19,12 @@ import type { Others, Standing } from './handover.ts';
 import { appliedGenerationOf } from './status.ts';
 
 export interface HandsOffOptions {
-  source: Pick<ResourceSource, 'subscriptions' | 'letGo' | 'removeFinalizer' | 'writeSubscriptionStatus'>;
+  source: Pick<
+    ResourceSource,
+    'subscriptions' | 'letGo' | 'removeFinalizer' | 'writeSubscriptionStatus' | 'namespaceIsEnding'
+  >;
+  /** How long a deletion waits for another one to begin taking over: milliseconds. */
+  abandonAfterMs: number;
   tell: (resource: SubscriptionResource, story: StoryEvent) => void;
 }
 
@@ -29,6 +35,8 @@ export interface AtRest {
 
 /** How soon to look whether the other one is done: milliseconds. */
 const LOOK_AGAIN_MS = 1_000;
+/** A namespace that is going waits so long for a takeover to begin: milliseconds. */
+const BEGIN_MS = 30_000;
 
 export function isPaused({ metadata }: Pick<SubscriptionResource, 'metadata'>): boolean {
   return metadata.annotations?.[PAUSED_ANNOTATION] === 'true';
@@ -56,7 +64,7 @@ export function wasLetGo({ status }: SubscriptionResource): boolean {
 export async function standAside(
   resource: SubscriptionResource,
   standing: Standing,
-  { source, tell }: HandsOffOptions,
+  { source, abandonAfterMs, tell }: HandsOffOptions,
 ): Promise<AtRest | undefined> {
   const deleting = isDeleting(resource);
   const queues = queuesOf(resource);
@@ -74,10 +82,16 @@ export async function standAside(
     if (changes(resource.status, status))
       tell(resource, { type: 'Normal', reason, action: 'LetGo', message });
   };
-  const leave = async (reason: string, message: string) => {
+  const leave = async (reason: string, message: string, type: StoryEvent['type'] = 'Normal') => {
     if (!hasFinalizer(resource)) return;
-    if (isClaimed(resource)) tell(resource, { type: 'Normal', reason, action: 'Delete', message });
+    if (isClaimed(resource)) tell(resource, { type, reason, action: 'Delete', message });
     await source.removeFinalizer(resource);
+  };
+  // The other one begins in a moment, or something is in its way for as long as nobody knows.
+  const isTiredOfWaiting = async () => {
+    const waited = waitedMs(resource);
+    if (waited >= abandonAfterMs) return true;
+    return waited >= BEGIN_MS && (await source.namespaceIsEnding(namespaceOf(resource)));
   };
 
   if (isUnmanaged(resource)) {
@@ -106,6 +120,10 @@ export async function standAside(
       await leave('Released', `${to.key} goes on taking over ${queues}`);
       return {};
     }
+    if (deleting && (await isTiredOfWaiting())) {
+      await leave('Abandoned', `${to.key} has not begun to take over ${queues}: they are left`, 'Warning');
+      return {};
+    }
     const message = `${to.key} is taking over ${queues}, with what they hold: its status.migration tells how far it is`;
     await say('Releasing', message, { releasedTo: to.key }, [
       { type: 'Released', status: 'False', reason: 'Moving', message },
@@ -127,6 +145,14 @@ export async function standAside(
     return {};
   }
   return undefined;
+}
+
+/** Since it is being deleted, and in the hands of the other one. */
+function waitedMs({ metadata, status }: SubscriptionResource): number {
+  const said = conditionOf(status?.conditions, 'TopologyInSync');
+  if (said?.reason !== 'Releasing') return 0;
+  const since = [metadata.deletionTimestamp ?? '', said.lastTransitionTime].map((time) => Date.parse(time));
+  return Date.now() - Math.max(...since);
 }
 
 function handsOffStatus(

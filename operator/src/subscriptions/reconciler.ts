@@ -49,6 +49,7 @@ import type { Verdict } from './status.ts';
 import { CONSENT_AGAIN_MS, TakeoverReconciler } from './takeover-reconciler.ts';
 import { isAsWanted } from './survey.ts';
 import type { AsWanted } from './survey.ts';
+import type { StoryEvent } from '../source.ts';
 import { Tidying } from './tidying.ts';
 import { consumerOf } from '../users/handout.ts';
 import { revocationStory, revokeUsers } from '../users/revocation.ts';
@@ -352,8 +353,9 @@ export class SubscriptionReconciler {
   }
 
   #standAside(resource: SubscriptionResource, standing: Standing): Promise<Result | undefined> {
-    const { source } = this.#options;
-    return standAside(resource, standing, { source, tell: (one, story) => this.#voice.tell(one, story) });
+    const { source, abandonAfterMs } = this.#options;
+    const tell = (one: SubscriptionResource, story: StoryEvent) => this.#voice.tell(one, story);
+    return standAside(resource, standing, { source, abandonAfterMs, tell });
   }
 
   /**
