@@ -4,7 +4,8 @@
  * old subscription that is not released any more takes everything back as it would after its own migration.
  *
  *   Preparing  the new queues, without their events. Events ─▶ <old>.points ─▶ old end, beside its bindings, which then go
- *   Draining   points ─╳ old end: everything new arrives aside. Old queues ─▶ <old>.waited, until all are empty and go
+ *   Draining   points ─╳ old end: everything new arrives aside, with what only the new one takes. Old queues ─▶ <old>.waited,
+ *              until all are empty and go
  *   Returning  waited ─▶ new end, then arriving ─▶ new end; points ─▶ new end: that one binding brings everything new
  *   Finishing  the new end's own bindings, then the points go; the rest of arriving, and the dead letters, follow
  *
@@ -121,22 +122,23 @@ class Takeover {
         ...takenOver.filter((each) => !atPoints.some(sameAs(each))).map(bind),
         ...direct.map(unbind),
         ...[...through, ...opening].map(unbind),
+        ...this.#further(takenOver),
       ],
     );
   }
 
   #drain(): Migration {
-    const { waited, points, arriving } = this.#temporary;
+    const { waited, arriving } = this.#temporary;
     const { queue } = this.#old;
     const waits = (this.#found.waitQueues.get(queue) ?? []).map(({ name }) => name);
     const deliveries = foundDeliveries(this.#old, this.#found).map(({ name }) => name);
-    const hasPoints = this.#found.exchanges.has(points);
     return this.#migration(
       'Draining',
-      [...(hasPoints ? [arriving] : []), waited],
+      [arriving, waited],
       [
         ...this.#newObjects(),
-        ...(hasPoints ? this.#points() : []),
+        ...this.#points(),
+        ...this.#further(),
         ...this.#missing(waited),
         ...waits.map((wait) => this.#move(wait, this.#waitQueueFor(wait) ?? waited)),
         ...deliveries.map((name) =>
@@ -156,7 +158,7 @@ class Takeover {
     return this.#migration('Returning', hasPoints ? [arriving] : [], [
       ...this.#newObjects(),
       ...this.#oldKeys().map(deleteExchange),
-      ...(hasPoints ? this.#points() : []),
+      ...(hasPoints ? [...this.#points(), ...this.#further()] : []),
       ...(isOrdered && !this.#found.exchanges.has(passing) ? [declareExchange(fanout(passing, {}))] : []),
       ...(this.#isThere(waited) ? [this.#move(waited, entrance, 'empty', isOrdered)] : []),
       ...(isOrdered && this.#isThere(arriving)
@@ -252,10 +254,26 @@ class Takeover {
     const foreign = (this.#found.exchangeBindings.get(points) ?? [])
       .filter(({ source }) => source !== exchanges.events)
       .map((each) => redirected(each, name, kind));
-    const own = this.#wanted.bindings
-      .filter(({ source }) => source === exchanges.events)
+    return [...this.#eventsAt(this.#new.entrance), ...foreign]
+      .filter((each) => !there.some(sameAs(each)))
+      .map(bind);
+  }
+
+  /** What the new one takes and the old one did not, as soon as the points let nothing through to the old end. */
+  #further(taken: readonly Binding[] = []): ObjectStep[] {
+    const { points } = this.#temporary;
+    const there = [...(this.#found.exchangeBindings.get(points) ?? []), ...taken];
+    return this.#eventsAt({ name: points, kind: 'exchange' })
+      .filter((each) => !there.some(sameAs(each)))
+      .map(bind);
+  }
+
+  /** The new one's bindings to its events. */
+  #eventsAt({ name, kind }: Entrance): Binding[] {
+    const { bindings, names } = this.#wanted;
+    return bindings
+      .filter(({ source }) => source === names.exchanges.events)
       .map((each) => redirected(each, name, kind));
-    return [...own, ...foreign].filter((each) => !there.some(sameAs(each))).map(bind);
   }
 
   #foreignDead(): ObjectStep[] {

@@ -40,6 +40,7 @@ const want = (
   [namespace, name]: [string, string],
   order: Order = 'None',
   capabilities = modern,
+  further: string[] = [],
 ): WantedTopology =>
   wantedTopology(
     {
@@ -47,7 +48,7 @@ const want = (
       name,
       spec: {
         ...plainSpec,
-        events: ['OrderPlaced', 'payment.*'],
+        events: ['OrderPlaced', 'payment.*', ...further],
         delivery: {
           ...plainSpec.delivery,
           ...(typeof order === 'number' ? { ordering: 'PerKey', partitions: order } : { ordering: order }),
@@ -59,7 +60,7 @@ const want = (
 const wantOld = (order: Order = 'None', capabilities = modern) =>
   want(['shop', 'loyalty'], order, capabilities);
 const wantNew = (order: Order = 'None', capabilities = modern) =>
-  want(['crm', 'points'], order, capabilities);
+  want(['crm', 'points'], order, capabilities, ['UserCreated']);
 const entranceIn = ({ names: { queue, partitions, keys } }: WantedTopology) =>
   partitions.length === 0
     ? ({ destination: queue, destinationType: 'queue' } as const)
@@ -182,7 +183,49 @@ describe('a takeover', () => {
       'unbind shop.loyalty from events by payment.*',
       'unbind shop.loyalty from legacy by order.imported',
       `unbind shop.loyalty from ${temporary.points} by `,
+      `bind ${temporary.points} to events by user.created`,
     ]);
+  });
+
+  test.each(pairs)(
+    'from ordering %s to %s takes what the old one did not take from the first pass on, in order',
+    (from, to) => {
+      const flow = made(wantOld(from));
+      flow.publish('events', 'order.placed', 0);
+      make(flow, next(flow, wantNew(to)) ?? { steps: [] });
+      expect(flow.publish('events', 'user.created', 1)).toEqual([temporary.arriving]);
+      let id = 1;
+      const publish = () => {
+        id += 1;
+        expect(flow.publish('events', 'user.created', id)).toHaveLength(1);
+      };
+      finish(flow, wantNew(to), { between: publish });
+      expectTakenOver(flow, wantNew(to));
+      const published = Array.from({ length: id + 1 }, (_, index) => index);
+      expect(receivedBy(flow, wantNew(to)).toSorted((a, b) => a - b)).toEqual(published);
+      if (to !== 'None') expectInOrder(flow, wantNew(to), from === 'Strict' || from === 'None');
+    },
+  );
+
+  test('of one that takes no events any more takes its own from the first pass on', () => {
+    const flow = made();
+    for (const binding of flow.broker.bindings.filter(({ destination }) => destination === OLD.queue))
+      flow.make({ step: 'unbind', binding });
+    make(flow, next(flow, wantNew()) ?? { steps: [] });
+    for (const key of ['order.placed', 'user.created'])
+      expect(flow.publish('events', key, 1)).toEqual([temporary.arriving]);
+    finish(flow, wantNew());
+    expect(flow.in(NEW.queue)).toEqual([1, 1]);
+  });
+
+  test('that is called off takes nothing any more that the old one does not take', () => {
+    const flow = made();
+    make(flow, next(flow, wantNew()) ?? { steps: [] });
+    const before = wantOld();
+    const options = { capabilities: modern, settled: () => true };
+    make(flow, migrationOf(before, inventoryOf(flow.found()), options) ?? { steps: [] });
+    expect(flow.publish('events', 'user.created', 1)).toEqual([]);
+    expect(flow.publish('events', 'order.placed', 2)).toHaveLength(1);
   });
 
   test.each(pairs)(
