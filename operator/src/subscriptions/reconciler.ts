@@ -103,6 +103,7 @@ export class SubscriptionReconciler {
       bind: (resource, connection, { signal }) => this.#bind(resource, connection, signal),
       pause: (resource, connection, { signal }) => this.#bind(resource, connection, signal, true),
       conclude: (resource, verdict, about) => this.#concludePass(resource, verdict, about),
+      leaveStuck: (resource, what) => this.#remover.leaveStuck(resource, what),
       tell: (resource, story) => this.#voice.tell(resource, story),
     });
   }
@@ -410,7 +411,8 @@ export class SubscriptionReconciler {
       ...(binding === undefined ? {} : { binding }),
     });
     const isStuck = isDeleting(resource) && pass.moved === 0;
-    const left = isStuck ? await this.#remover.leaveStuck(resource, migration.queue) : undefined;
+    const what = `queue ${migration.queue} is being made anew`;
+    const left = isStuck ? await this.#remover.leaveStuck(resource, what) : undefined;
     return left ?? { requeueAfterMs: pass.againMs };
   }
 

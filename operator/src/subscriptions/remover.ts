@@ -19,6 +19,7 @@ import {
   removal,
   wantedTopology,
 } from '@warren/topology';
+import type { DeletionPolicy } from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
@@ -33,6 +34,7 @@ import { hasFinalizer, isClaimed, keyOfBound, namespaceOf, subscriptionOf } from
 import type { Claiming } from './claims.ts';
 import { foreseenInError } from './conflicts.ts';
 import { countsOf } from './counts.ts';
+import { takenFrom } from './handover.ts';
 import { describeLeftovers } from './leftovers.ts';
 import type { Findings } from './status.ts';
 
@@ -150,13 +152,18 @@ export class Remover {
     return refusal === undefined ? undefined : this.#hold(resource, refusal);
   }
 
-  /** A migration that would end in order first and does not get on: undefined unless it holds up a namespace that is going. */
-  async leaveStuck(resource: SubscriptionResource, queue: string): Promise<Result | undefined> {
+  /**
+   * A migration or takeover that would end in order first and does not get on: undefined unless it holds up a namespace that is
+   * going.
+   *
+   * @param what `queue shop.loyalty is being made anew`
+   */
+  async leaveStuck(resource: SubscriptionResource, what: string): Promise<Result | undefined> {
     const { abandonAfterMs, source } = this.#options;
     const goingForMs = Date.now() - Date.parse(resource.metadata.deletionTimestamp ?? '');
     if (goingForMs < Math.min(MIGRATION_MS, abandonAfterMs)) return undefined;
     if (!(await source.namespaceIsEnding(namespaceOf(resource)))) return undefined;
-    const message = `queue ${queue} is being made anew, and its messages do not move`;
+    const message = `${what}, and its messages do not move`;
     return this.#hold(resource, { reason: 'Migrating', message, patience: ENDLESS });
   }
 
@@ -204,7 +211,7 @@ export class Remover {
     const { steps, memberships, holding, done } = removal({
       namespace: namespaceOf(resource),
       name: resource.metadata.name,
-      deletionPolicy: resource.spec.deletionPolicy,
+      deletionPolicy: policyOf(resource),
       found,
       exchanges: exchangesOf(connection.capabilities),
       settled: readAt >= looked.unboundAt + COUNT_LAG_MS,
@@ -297,6 +304,14 @@ export class Remover {
     this.forget(key);
     return result;
   }
+}
+
+/** What it has got by a takeover that is not over may belong to the other one again. */
+function policyOf(resource: SubscriptionResource): DeletionPolicy {
+  const { deletionPolicy } = resource.spec;
+  return deletionPolicy === 'Delete' && takenFrom(resource) !== undefined
+    ? 'DeleteWhenEmpty'
+    : deletionPolicy;
 }
 
 function isSameSpec(

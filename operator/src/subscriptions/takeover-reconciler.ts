@@ -20,7 +20,7 @@ interface About {
 }
 
 export interface TakeoverReconcilerOptions {
-  source: Pick<ResourceSource, 'subscriptions' | 'writeSubscriptionStatus' | 'namespaceIsEnding'>;
+  source: Pick<ResourceSource, 'subscriptions' | 'writeSubscriptionStatus'>;
   migrator: Migrator;
   turns: Turns;
   bind: (
@@ -39,6 +39,8 @@ export interface TakeoverReconcilerOptions {
     verdict: Verdict,
     about: About & { binding?: string },
   ) => Promise<void>;
+  /** What the end of its namespace would wait for is left on the broker: undefined where it need not be. */
+  leaveStuck: (resource: SubscriptionResource, what: string) => Promise<Result | undefined>;
   tell: (resource: SubscriptionResource, story: StoryEvent) => void;
 }
 
@@ -64,10 +66,7 @@ export class TakeoverReconciler {
   ): Promise<Result | undefined> {
     const old = oldOf(standing);
     if (old === undefined) return undefined;
-    const { source, turns } = this.#options;
-    // What the namespace's end would wait for is left on the broker.
-    if (isDeleting(resource) && (await source.namespaceIsEnding(namespaceOf(resource)))) return undefined;
-    using turn = turns.enter(old.key);
+    using turn = this.#options.turns.enter(old.key);
     if (turn === undefined) return { requeueAfterMs: TURN_AGAIN_MS };
     return standing.standing === 'pending' && !(await this.#isFinal(resource, old, about, signal))
       ? await this.#giveBack(resource, old, standing.message, about, signal)
@@ -90,7 +89,7 @@ export class TakeoverReconciler {
     old: Partner,
     about: About,
     signal: AbortSignal,
-  ): Promise<Result | undefined> {
+  ): Promise<Result> {
     const { source, pause, tell } = this.#options;
     const { connection, wanted } = about;
     const pass = await this.takeovers.pass(old, wanted, connection, signal, {
@@ -105,7 +104,7 @@ export class TakeoverReconciler {
       const moved = resource.status?.migration?.moved ?? 0;
       await this.#end(resource, old.key);
       tell(resource, takeoverEnds(old.key, keyOfBound(resource), moved));
-      return isDeleting(resource) ? undefined : { requeueAfterMs: 1 };
+      return { requeueAfterMs: 1 };
     }
     const migration = takeoverProgress(resource, old, pass);
     if (resource.status?.migration?.queue !== migration.queue) tell(resource, takeoverBegins(migration));
@@ -124,12 +123,12 @@ export class TakeoverReconciler {
     why: string,
     about: About,
     signal: AbortSignal,
-  ): Promise<Result | undefined> {
+  ): Promise<Result> {
     const { connection, wanted } = about;
     const pass = await this.takeovers.giveBack(old, wanted, connection, signal);
     if (pass === undefined) {
       await this.#end(resource);
-      return isDeleting(resource) ? undefined : { requeueAfterMs: 1 };
+      return { requeueAfterMs: 1 };
     }
     const migration = takeoverProgress(resource, old, pass, 'GivingBack');
     const failure = pass.failure === undefined ? `called off: ${why}` : `called off: ${why}; ${pass.failure}`;
@@ -138,16 +137,18 @@ export class TakeoverReconciler {
 
   async #conclude(
     resource: SubscriptionResource,
-    verdict: Verdict,
+    verdict: Extract<Verdict, { verdict: 'takingOver' }>,
     about: About,
-    { againMs }: Pass,
+    { moved, againMs }: Pass,
     signal: AbortSignal,
   ): Promise<Result> {
-    const { bind, conclude } = this.#options;
+    const { bind, conclude, leaveStuck } = this.#options;
     // The queue that the binding names is there from the first pass on.
     const binding = isDeleting(resource) ? undefined : await bind(resource, about.connection, { signal });
     await conclude(resource, verdict, { ...about, ...(binding === undefined ? {} : { binding }) });
-    return { requeueAfterMs: againMs };
+    const what = `the takeover from ${verdict.migration.from} is not over`;
+    const left = isDeleting(resource) && moved === 0 ? await leaveStuck(resource, what) : undefined;
+    return left ?? { requeueAfterMs: againMs };
   }
 
   /** @param from of whom nothing is left */

@@ -11,6 +11,7 @@ import {
   events,
   holdAfter,
   holdBefore,
+  holdBeforeTheReturnIsOver,
   ids,
   inboxOf,
   isAgreed,
@@ -143,6 +144,41 @@ test.concurrent(
     await eventually(() => operator.resource('points') === undefined, patience);
     expect(seen.toSorted()).toEqual(ids(published).sort());
     expect(await objectsOf(t, 'points')).toEqual([]);
+  },
+  200_000,
+);
+
+test.concurrent.each([
+  ['gives everything back first, where that goes well', 600_000],
+  ['leaves its queues to whoever looks for them, where it does not', 1],
+])(
+  'deleted with its whole namespace in the middle, the new one %s: no message goes with it',
+  async (_what, abandonAfterMs) => {
+    const held = holdBeforeTheReturnIsOver();
+    await using t = await shopWorld(await testBroker(), { loyalty: { events } }, { ...held, abandonAfterMs });
+    const { operator } = t;
+    operator.source.namespaceIsEnding = () => Promise.resolve(true);
+    const messagesIn = async (name: string) => (await t.host.api.queue(`shop.${name}`))?.messages ?? 0;
+    await publishMany(t, 500);
+    await agree(t, { events, deletionPolicy: 'Delete' });
+    await eventually(async () => (await messagesIn('points')) > 0, patience);
+    await t.world.unsubscribe('points');
+    await eventually(() => !isAgreed(operator), patience);
+    held.release();
+    await eventually(() => operator.resource('points') === undefined, patience);
+    await eventually(() => isSettled(operator, 'loyalty'), patience);
+    await eventually(
+      async () => (await messagesIn('points')) + (await messagesIn('loyalty')) >= 500,
+      patience,
+    );
+    const end = operator.told.findLast(({ name }) => name === 'points');
+    if (end?.reason === 'Deleted') expect(await messagesIn('loyalty')).toBe(500);
+    else
+      expect(end).toMatchObject({
+        reason: 'Abandoned',
+        message: expect.stringContaining('the queues shop.points and shop.points.dead may be left'),
+      });
+    expect(end?.reason).toBe(abandonAfterMs === 1 ? 'Abandoned' : 'Deleted');
   },
   200_000,
 );
