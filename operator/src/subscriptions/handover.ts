@@ -18,6 +18,7 @@ import {
 } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import { isClaimed, isDeleting, keyOfBound } from './claims.ts';
+import { appliedGenerationOf } from './status.ts';
 
 /** Another subscription, by what an annotation says. */
 export interface Partner {
@@ -118,6 +119,11 @@ function obstacle(
   const key = keyOfBound(resource);
   const old = others.get(from);
   if (from === key) return `a subscription cannot take over from itself: remove ${CLAIM_ANNOTATION}`;
+  if (!begun && isInUse(resource))
+    return (
+      `${key} takes its events already, and would get twice what arrives meanwhile: claim ${from} by a new EventSubscription, ` +
+      `and remove ${CLAIM_ANNOTATION} from this one`
+    );
   // The old one let go of it on its own deletion.
   if (old === undefined)
     return begun
@@ -153,6 +159,11 @@ function obstacle(
     return `a queue of ${from} is being made anew: this begins when that is done`;
   if (!isClaimed(old) && !isReleasedTo(old, key)) return `${from} has no queue of its own yet`;
   return undefined;
+}
+
+/** Its own queues were made, and are bound. */
+function isInUse(resource: SubscriptionResource): boolean {
+  return isClaimed(resource) && appliedGenerationOf(resource) !== undefined;
 }
 
 function isStream({ spec }: SubscriptionResource): boolean {

@@ -124,6 +124,11 @@ describe('without the consent of both', () => {
       [subscriptionOf(NEW, { 'warren.events/claim-from': '../x' })],
       'write namespace/name',
     ],
+    [
+      'the new one has its own events',
+      [subscriptionOf(NEW, claiming, { status: { appliedGeneration: 1 } }), subscriptionOf(OLD, releasing)],
+      'crm/points takes its events already',
+    ],
     ['it is itself', [subscriptionOf(NEW, { 'warren.events/claim-from': NEW })], 'from itself'],
   ])('the new one waits and says why: %s', (_why, resources, message) => {
     expect(standings(...resources)(NEW)).toEqual({
