@@ -41,6 +41,12 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
 /** A signal that aborts when any of the given ones does; `release` lets go of them. Cheaper to let go of than `AbortSignal.any`. */
 export function linkSignals(...signals: (AbortSignal | undefined)[]): {
   controller: AbortController;

@@ -15,13 +15,13 @@
  *
  * `sync()` starts the sources and resolves when all have listed what exists; a standby does just that, so that it can
  * take over at once. `start()` syncs and then starts the workers. `stop()` lets what is being reconciled finish; when
- * four fifths of the deadline are over it aborts their signals; it never takes longer than the deadline. A stopped
- * controller stays stopped: make a new one.
+ * four fifths of the deadline are over it aborts their signals; it never takes longer than the deadline. Called again, the
+ * earlier deadline holds. A stopped controller stays stopped: make a new one.
  *
  * A reconcile that exceeds `reconcileTimeoutMs` has its signal aborted and counts as failed when it ends. One that ignores its
  * signal keeps its worker: JavaScript cannot be interrupted.
  */
-import { linkSignals, sleep, systemClock } from './clock.ts';
+import { aborted, linkSignals, sleep, systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { isTerminal, ReconcileTimeoutError, retryAfterOf, StoppedError, SyncTimeoutError } from './errors.ts';
 import { describeError, silentLog } from './log.ts';
@@ -120,6 +120,8 @@ class RunningController implements Controller {
   readonly #stopping = new AbortController();
   /** Aborts what is being reconciled. */
   readonly #aborting = new AbortController();
+  /** Aborts when what still runs is waited for no longer. */
+  readonly #over = new AbortController();
   readonly #workers: Promise<void>[] = [];
   #syncing: Promise<void> | undefined;
   #starting: Promise<void> | undefined;
@@ -151,9 +153,9 @@ class RunningController implements Controller {
   }
 
   stop(options: StopOptions = {}): Promise<{ clean: boolean }> {
-    if (options.abort === true)
-      this.#aborting.abort(new StoppedError(`controller ${this.name} is being stopped`));
-    this.#stopped ??= this.#stop(options.deadlineMs ?? 30_000);
+    if (options.abort === true) this.#abort();
+    this.#stopped ??= this.#stop();
+    void this.#limit(options.deadlineMs ?? 30_000);
     return this.#stopped;
   }
 
@@ -191,10 +193,9 @@ class RunningController implements Controller {
     if (resync !== undefined) this.#workers.push(this.#resync(resync));
   }
 
-  async #stop(deadlineMs: number): Promise<{ clean: boolean }> {
+  async #stop(): Promise<{ clean: boolean }> {
     this.#stopping.abort(new StoppedError(`controller ${this.name} is being stopped`));
     this.queue.shutDown();
-    const over = new AbortController();
     const ended = Promise.allSettled([
       ...this.#options.sources.map((source) => source.stop()),
       this.queue.idle(),
@@ -206,18 +207,23 @@ class RunningController implements Controller {
       }
       return true;
     });
-    const late = async () => {
-      await sleep(this.#clock, deadlineMs * 0.8, over.signal);
-      if (over.signal.aborted) return true;
-      this.#aborting.abort(new StoppedError(`controller ${this.name} is being stopped`));
-      await sleep(this.#clock, deadlineMs * 0.2, over.signal);
-      return over.signal.aborted;
-    };
-    const clean = await Promise.race([ended, late()]);
-    over.abort();
+    const clean = await Promise.race([ended, aborted(this.#over.signal).then(() => false)]);
+    this.#over.abort();
     this.synced = false;
     this.#log.info({ clean }, 'controller stopped');
     return { clean };
+  }
+
+  async #limit(deadlineMs: number): Promise<void> {
+    await sleep(this.#clock, deadlineMs * 0.8, this.#over.signal);
+    if (this.#over.signal.aborted) return;
+    this.#abort();
+    await sleep(this.#clock, deadlineMs * 0.2, this.#over.signal);
+    this.#over.abort();
+  }
+
+  #abort(): void {
+    this.#aborting.abort(new StoppedError(`controller ${this.name} is being stopped`));
   }
 
   async #resync({ everyMs, keys }: { everyMs: number; keys: () => Iterable<string> }): Promise<void> {

@@ -283,6 +283,19 @@ describe('a controller', () => {
     expect(clock.pending).toBe(0);
   });
 
+  test('stops by the earliest of its deadlines when it is stopped again', async () => {
+    const { clock, controller } = setup(() => new Promise(() => undefined));
+    await controller.start();
+    await settle();
+    const first = controller.stop({ deadlineMs: 10_000 });
+    await clock.advance(1000);
+    const second = controller.stop({ abort: true, deadlineMs: 2000 });
+    const third = controller.stop({ deadlineMs: 30_000 });
+    await clock.advance(2000);
+    expect(await Promise.all([first, second, third])).toEqual(Array(3).fill({ clean: false }));
+    expect(clock.pending).toBe(0);
+  });
+
   test('can be stopped before it has synced', async () => {
     const never = listSource([], new Promise(() => undefined));
     const { clock, controller } = setup(async () => undefined, { sources: [never.source] });

@@ -48,12 +48,15 @@ export interface LeaderElector {
   readonly isLeader: boolean;
   /** Who leads, as far as it is known. */
   readonly leader: string | undefined;
-  /**
-   * Waits until this process leads, calls `lead`, and ends with it. Its signal aborts when the lease is lost
-   * (LeadershipLostError: drop everything) or `signal` aborts (StoppedError: finish in order). Rejects with what `lead` rejects with.
-   */
-  run(options: { lead: (signal: AbortSignal) => Promise<void>; signal: AbortSignal }): Promise<ElectionEnd>;
+  /** Waits until this process leads, calls `lead`, and ends with it. Rejects with what `lead` rejects with. */
+  run(options: { lead: Lead; signal: AbortSignal }): Promise<ElectionEnd>;
 }
+
+/**
+ * `signal` aborts when the lease is lost or the leader is to stop (StoppedError: finish in order); `lost` when the lease is
+ * lost (LeadershipLostError: drop everything), also while everything is being finished.
+ */
+export type Lead = (signal: AbortSignal, lost: AbortSignal) => Promise<void>;
 
 interface LeaseSpec {
   holderIdentity?: string | null;
@@ -110,13 +113,7 @@ class LeaseElector implements LeaderElector {
     return holder === undefined || holder === null || holder === '' ? undefined : holder;
   }
 
-  async run({
-    lead,
-    signal,
-  }: {
-    lead: (signal: AbortSignal) => Promise<void>;
-    signal: AbortSignal;
-  }): Promise<ElectionEnd> {
+  async run({ lead, signal }: { lead: Lead; signal: AbortSignal }): Promise<ElectionEnd> {
     this.#options.observer?.leading(this.#options.name, false);
     if (!(await this.#campaign(signal))) return 'stopped';
     this.#leading = true;
@@ -124,22 +121,22 @@ class LeaseElector implements LeaderElector {
     this.#log.info({}, 'this process leads now');
 
     const leading = new AbortController();
+    const lost = new AbortController();
     const over = new AbortController();
     const stop = () => leading.abort(new StoppedError('the leader is being stopped'));
     if (signal.aborted) stop();
     else signal.addEventListener('abort', stop, { once: true });
-    const renewing = this.#renew(over.signal).then((lost) => {
-      if (lost === undefined) return;
+    const renewing = this.#renew(over.signal).then((reason) => {
+      if (reason === undefined) return;
       this.#resign();
-      this.#log.error({ reason: lost }, 'the lease is lost');
-      leading.abort(
-        new LeadershipLostError(
-          `the lease ${this.#options.namespace}/${this.#options.name} is lost: ${lost}`,
-        ),
-      );
+      this.#log.error({ reason }, 'the lease is lost');
+      const { namespace, name } = this.#options;
+      const error = new LeadershipLostError(`the lease ${namespace}/${name} is lost: ${reason}`);
+      lost.abort(error);
+      leading.abort(error);
     });
     try {
-      await lead(leading.signal);
+      await lead(leading.signal, lost.signal);
     } finally {
       signal.removeEventListener('abort', stop);
       over.abort();
@@ -147,7 +144,7 @@ class LeaseElector implements LeaderElector {
       if (this.isLeader) await this.#release();
       this.#resign();
     }
-    if (leading.signal.reason instanceof LeadershipLostError) return 'lost';
+    if (lost.signal.aborted) return 'lost';
     return signal.aborted ? 'stopped' : 'finished';
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { aborted } from './clock.ts';
 import { AlreadyExistsError, ConflictError, ConnectionError } from './errors.ts';
 import { createLeaderElector, microTime } from './leader-election.ts';
 import type { ElectionEnd, LeaderElectorOptions } from './leader-election.ts';
@@ -76,16 +77,18 @@ function setup() {
       onNewLeader: (leader) => seen.push(leader),
     });
     let reason: unknown;
+    let lost: AbortSignal | undefined;
     let end: ElectionEnd | undefined;
     const ended = elector
       .run({
         signal: stop.signal,
-        lead: async (signal) => {
+        lead: async (signal, lostSignal) => {
+          lost = lostSignal;
           leading.add(identity);
           most = Math.max(most, leading.size);
-          await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+          await aborted(signal);
           reason = signal.reason;
-          await own.finish;
+          await Promise.race([own.finish, aborted(lost)]);
           leading.delete(identity);
         },
       })
@@ -96,6 +99,7 @@ function setup() {
       ended,
       seen,
       reason: () => reason as { code: string },
+      lost: () => lost?.reason as { code: string } | undefined,
       end: () => end,
     };
   };
@@ -174,6 +178,26 @@ describe('leader election', () => {
     expect(a.end()).toBe('lost');
     expect(a.reason().code).toBe('WARREN_CONTROLLER_LEADERSHIP_LOST');
     expect(a.elector.isLeader).toBe(false);
+    await t.clock.advance(12_000);
+    expect([...t.leading]).toEqual(['b']);
+    expect(t.most()).toBe(1);
+    b.stop();
+    await settle();
+    expect(t.clock.pending).toBe(0);
+  });
+
+  test('a leader that is cut off while it stops in order is told, and has lost, before anybody else leads', async () => {
+    const { a, ...t } = await led({ finish: new Promise(() => undefined) });
+    const b = t.compete('b');
+    a.stop();
+    await t.clock.advance(5000);
+    expect(a.lost()).toBeUndefined();
+    t.server.cutOff.add('a');
+    await t.clock.advance(10_100);
+    expect(a.lost()?.code).toBe('WARREN_CONTROLLER_LEADERSHIP_LOST');
+    expect(a.reason().code).toBe('WARREN_CONTROLLER_STOPPED');
+    expect(a.end()).toBe('lost');
+    expect([...t.leading]).toEqual([]);
     await t.clock.advance(12_000);
     expect([...t.leading]).toEqual(['b']);
     expect(t.most()).toBe(1);

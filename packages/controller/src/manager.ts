@@ -5,9 +5,10 @@
  * `run` resolves when the signal aborted and everything has stopped, and rejects when a controller cannot start or the
  * leadership is lost (LeadershipLostError): then end the process and let it be started again.
  */
+import { aborted } from './clock.ts';
 import type { Controller } from './controller.ts';
 import { LeadershipLostError } from './errors.ts';
-import type { LeaderElector } from './leader-election.ts';
+import type { Lead, LeaderElector } from './leader-election.ts';
 import { describeError, silentLog } from './log.ts';
 import type { Log } from './log.ts';
 
@@ -34,18 +35,24 @@ export function createManager({
   shutdownDeadlineMs = 30_000,
   log = silentLog,
 }: ManagerOptions): Manager {
-  const stopAll = async (lost: boolean) => {
-    const options = lost ? { abort: true, deadlineMs: LOST_DEADLINE_MS } : { deadlineMs: shutdownDeadlineMs };
+  const stopAll = async () => {
+    const options = { deadlineMs: shutdownDeadlineMs };
     const ends = await Promise.all(controllers.map((controller) => controller.stop(options)));
     if (!ends.every(({ clean }) => clean)) log.warn({}, 'not everything ended within the deadline');
   };
 
-  const lead = async (signal: AbortSignal) => {
+  const dropAll = () => {
+    for (const controller of controllers) void controller.stop({ abort: true, deadlineMs: LOST_DEADLINE_MS });
+  };
+
+  const lead: Lead = async (signal, lost) => {
+    // Also while everything is being stopped in order.
+    lost.addEventListener('abort', dropAll, { once: true });
     try {
       await Promise.race([Promise.all(controllers.map((controller) => controller.start())), aborted(signal)]);
       await aborted(signal);
     } finally {
-      await stopAll(signal.reason instanceof LeadershipLostError);
+      await stopAll();
     }
   };
 
@@ -67,12 +74,12 @@ export function createManager({
         },
       );
       try {
-        if (election === undefined) await lead(either);
+        if (election === undefined) await lead(either, new AbortController().signal);
         else if ((await election.run({ lead, signal: either })) === 'lost') {
           throw new LeadershipLostError('the leadership is lost');
         }
       } finally {
-        await stopAll(false);
+        await stopAll();
         await syncing;
       }
       // Set in a callback, which the compiler does not see.
@@ -94,9 +101,4 @@ export function shutdownSignal(signals: NodeJS.Signals[] = ['SIGTERM', 'SIGINT']
   };
   for (const name of signals) process.on(name, stop);
   return { signal: controller.signal, release: () => signals.forEach((name) => process.off(name, stop)) };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

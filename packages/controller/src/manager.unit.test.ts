@@ -6,7 +6,11 @@ import { createManager } from './manager.ts';
 import type { Source } from './source.ts';
 import { settle, VirtualClock } from './testing/virtual-clock.ts';
 
-function setup({ synced = Promise.resolve() }: { synced?: Promise<void> } = {}) {
+/** `deaf`: what is reconciled never ends, and does not look at its signal. */
+function setup({
+  synced = Promise.resolve(),
+  deaf = false,
+}: { synced?: Promise<void>; deaf?: boolean } = {}) {
   const clock = new VirtualClock();
   const log: string[] = [];
   const source: Source = {
@@ -30,14 +34,14 @@ function setup({ synced = Promise.resolve() }: { synced?: Promise<void> } = {}) 
       return new Promise((_resolve, reject) => {
         signal.addEventListener('abort', () => {
           log.push('aborted');
-          reject(signal.reason as Error);
+          if (!deaf) reject(signal.reason as Error);
         });
       });
     },
   });
   /** An election that the test decides. */
   let elect: () => void = () => undefined;
-  let end: (how: ElectionEnd) => void = () => undefined;
+  let lose: () => void = () => undefined;
   const election: LeaderElector = {
     identity: 'me',
     isLeader: false,
@@ -49,18 +53,20 @@ function setup({ synced = Promise.resolve() }: { synced?: Promise<void> } = {}) 
       ]);
       if (!elected) return 'stopped';
       const leading = new AbortController();
+      const lost = new AbortController();
       signal.addEventListener('abort', () => leading.abort(new StoppedError('stop')));
       let how: ElectionEnd = 'stopped';
-      end = (reason) => {
-        how = reason;
-        leading.abort(new LeadershipLostError('lost'));
+      lose = () => {
+        how = 'lost';
+        lost.abort(new LeadershipLostError('lost'));
+        leading.abort(lost.signal.reason);
       };
-      await lead(leading.signal);
+      await lead(leading.signal, lost.signal);
       log.push('released');
       return how;
     },
   };
-  return { clock, log, controller, election, elect: () => elect(), lose: () => end('lost') };
+  return { clock, log, controller, election, elect: () => elect(), lose: () => lose() };
 }
 
 describe('the manager', () => {
@@ -110,6 +116,40 @@ describe('the manager', () => {
     await settle();
     await failing;
     expect(t.log).toContain('aborted');
+    expect(t.clock.pending).toBe(0);
+  });
+
+  test('drops everything at once when the leadership is lost while it stops in order', async () => {
+    const t = setup();
+    const stop = new AbortController();
+    const running = createManager({ controllers: [t.controller], election: t.election }).run(stop.signal);
+    const failing = expect(running).rejects.toMatchObject({ code: 'WARREN_CONTROLLER_LEADERSHIP_LOST' });
+    await settle();
+    t.elect();
+    await settle();
+    stop.abort();
+    await t.clock.advance(1000);
+    expect(t.log).not.toContain('aborted');
+    t.lose();
+    await settle();
+    await failing;
+    expect(t.log.slice(-2)).toEqual(['aborted', 'released']);
+    expect(t.clock.pending).toBe(0);
+  });
+
+  test('waits 2 s, and not the deadline of its stop, for what does not notice that the leadership is lost', async () => {
+    const t = setup({ deaf: true });
+    const stop = new AbortController();
+    const running = createManager({ controllers: [t.controller], election: t.election }).run(stop.signal);
+    const failing = expect(running).rejects.toMatchObject({ code: 'WARREN_CONTROLLER_LEADERSHIP_LOST' });
+    await settle();
+    t.elect();
+    await settle();
+    stop.abort();
+    await t.clock.advance(1000);
+    t.lose();
+    await t.clock.advance(2000);
+    await failing;
     expect(t.clock.pending).toBe(0);
   });
 
