@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { aborted } from './clock.ts';
 import { createCluster } from './cluster.ts';
 import type { Cluster } from './cluster.ts';
 import { createController } from './controller.ts';
@@ -273,9 +274,10 @@ describe('leader election over real sockets', () => {
       });
       const ended = elector.run({
         signal: stop.signal,
-        lead: (signal) => {
+        lead: async (signal) => {
           elected.resolve(signal);
-          return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+          await aborted(signal);
+          return { clean: true };
         },
       });
       return { elector, ended, elected: elected.promise };

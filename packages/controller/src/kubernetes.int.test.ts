@@ -301,6 +301,7 @@ describe('leader election', () => {
           most = Math.max(most, leading.length);
           await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
           leading.splice(leading.indexOf(identity), 1);
+          return { clean: true };
         },
       });
       return { identity, stop, ended };

@@ -9,7 +9,7 @@
  * - Writes are guarded by resource version: of two that take an expired lease one gets it.
  *
  * Other than client-go, a leader that is told to stop keeps renewing until `lead` has ended, and only then releases: the
- * next leader does not begin beside the last one's unfinished work.
+ * next leader does not begin beside the last one's unfinished work. Where something still runs the lease is left to expire.
  */
 import { sleep, systemClock } from './clock.ts';
 import type { Clock } from './clock.ts';
@@ -54,9 +54,10 @@ export interface LeaderElector {
 
 /**
  * `signal` aborts when the lease is lost or the leader is to stop (StoppedError: finish in order); `lost` when the lease is
- * lost (LeadershipLostError: drop everything), also while everything is being finished.
+ * lost (LeadershipLostError: drop everything), also while everything is being finished. `clean`: nothing was left running, so
+ * the lease may be released.
  */
-export type Lead = (signal: AbortSignal, lost: AbortSignal) => Promise<void>;
+export type Lead = (signal: AbortSignal, lost: AbortSignal) => Promise<{ clean: boolean }>;
 
 interface LeaseSpec {
   holderIdentity?: string | null;
@@ -135,13 +136,15 @@ class LeaseElector implements LeaderElector {
       lost.abort(error);
       leading.abort(error);
     });
+    let clean = false;
     try {
-      await lead(leading.signal, lost.signal);
+      ({ clean } = await lead(leading.signal, lost.signal));
     } finally {
       signal.removeEventListener('abort', stop);
       over.abort();
       await renewing;
-      if (this.isLeader) await this.#release();
+      if (this.isLeader && clean) await this.#release();
+      else if (this.isLeader) this.#log.warn({}, 'not everything has ended: the lease is left to expire');
       this.#resign();
     }
     if (lost.signal.aborted) return 'lost';

@@ -1,62 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import { aborted } from './clock.ts';
-import { AlreadyExistsError, ConflictError, ConnectionError } from './errors.ts';
 import { createLeaderElector, microTime } from './leader-election.ts';
-import type { ElectionEnd, LeaderElectorOptions } from './leader-election.ts';
-import type { KubernetesObject } from './object.ts';
+import type { ElectionEnd } from './leader-election.ts';
+import { LeaseServer } from './testing/lease-server.ts';
 import { settle, VirtualClock } from './testing/virtual-clock.ts';
-
-interface Lease extends KubernetesObject {
-  spec: { holderIdentity: string; leaseDurationSeconds: number; renewTime: string; leaseTransitions: number };
-}
-
-/** One lease, as the API server keeps it; a process may be cut off from it. */
-class LeaseServer {
-  lease: Lease | undefined;
-  #version = 0;
-  readonly cutOff = new Set<string>();
-  writes = 0;
-
-  cluster(identity: string): LeaderElectorOptions['cluster'] {
-    const reach = async () => {
-      await Promise.resolve();
-      if (this.cutOff.has(identity)) throw new ConnectionError('cut off', { status: 0, request: 'lease' });
-    };
-    const store = (lease: Lease) => {
-      this.#version += 1;
-      this.writes += 1;
-      this.lease = structuredClone({
-        ...lease,
-        metadata: { ...lease.metadata, resourceVersion: String(this.#version) },
-      });
-      return structuredClone(this.lease);
-    };
-    const resource = {
-      find: async () => {
-        await reach();
-        return structuredClone(this.lease);
-      },
-      create: async (lease: Lease) => {
-        await reach();
-        if (this.lease !== undefined)
-          throw new AlreadyExistsError('exists', { status: 409, request: 'lease' });
-        return store(lease);
-      },
-      replace: async (lease: Lease) => {
-        await reach();
-        if (this.lease?.metadata.resourceVersion !== lease.metadata.resourceVersion) {
-          throw new ConflictError('conflict', { status: 409, request: 'lease' });
-        }
-        return store(lease);
-      },
-    };
-    return { resource: () => resource } as unknown as LeaderElectorOptions['cluster'];
-  }
-}
 
 interface Own {
   clock?: VirtualClock;
   finish?: Promise<unknown>;
+  /** How `lead` ends; default: with nothing left running. */
+  leave?: () => { clean: boolean };
 }
 
 function setup() {
@@ -90,6 +43,7 @@ function setup() {
           reason = signal.reason;
           await Promise.race([own.finish, aborted(lost)]);
           leading.delete(identity);
+          return own.leave?.() ?? { clean: true };
         },
       })
       .then((how) => (end = how));
@@ -164,6 +118,30 @@ describe('leader election', () => {
     expect(t.most()).toBe(1);
     b.stop();
     await settle();
+  });
+
+  test.each<[string, () => { clean: boolean }]>([
+    ['has left something running', () => ({ clean: false })],
+    [
+      'failed',
+      () => {
+        throw new Error('on purpose');
+      },
+    ],
+  ])('lets the lease expire when what the leader does %s', async (_, leave) => {
+    const { a, ...t } = await led({ leave });
+    const b = t.compete('b');
+    a.ended.catch(() => undefined);
+    a.stop();
+    await t.clock.advance(14_000);
+    expect(t.server.lease?.spec.holderIdentity).toBe('a');
+    expect([...t.leading]).toEqual([]);
+    expect(a.elector.isLeader).toBe(false);
+    await t.clock.advance(6000);
+    expect([...t.leading]).toEqual(['b']);
+    b.stop();
+    await settle();
+    expect(t.clock.pending).toBe(0);
   });
 
   test('a leader that is cut off has lost before anybody else leads', async () => {

@@ -2,7 +2,7 @@
  * The life of an operator: the sources of all controllers list and watch from the start, on standbys too; the workers
  * start with the leadership (or at once, without an election); a signal stops everything in order.
  *
- * `run` resolves when the signal aborted and everything has stopped, and rejects when a controller cannot start or the
+ * `run` resolves when the signal aborted and everything has stopped, or has had its time, and rejects when a controller cannot start or the
  * leadership is lost (LeadershipLostError): then end the process and let it be started again.
  */
 import { aborted } from './clock.ts';
@@ -38,22 +38,13 @@ export function createManager({
   const stopAll = async () => {
     const options = { deadlineMs: shutdownDeadlineMs };
     const ends = await Promise.all(controllers.map((controller) => controller.stop(options)));
-    if (!ends.every(({ clean }) => clean)) log.warn({}, 'not everything ended within the deadline');
+    const clean = ends.every((end) => end.clean);
+    if (!clean) log.warn({}, 'not everything ended within the deadline');
+    return { clean };
   };
 
   const dropAll = () => {
     for (const controller of controllers) void controller.stop({ abort: true, deadlineMs: LOST_DEADLINE_MS });
-  };
-
-  const lead: Lead = async (signal, lost) => {
-    // Also while everything is being stopped in order.
-    lost.addEventListener('abort', dropAll, { once: true });
-    try {
-      await Promise.race([Promise.all(controllers.map((controller) => controller.start())), aborted(signal)]);
-      await aborted(signal);
-    } finally {
-      await stopAll();
-    }
   };
 
   return {
@@ -65,14 +56,20 @@ export function createManager({
       const failing = new AbortController();
       const either = AbortSignal.any([signal, failing.signal]);
       let failure: { error: unknown } | undefined;
-      const syncing = Promise.all(controllers.map((controller) => controller.sync())).catch(
-        (error: unknown) => {
-          if (either.aborted) return;
-          failure = { error };
-          log.error(describeError(error), 'a controller could not start');
-          failing.abort();
-        },
-      );
+      const fail = (error: unknown) => {
+        if (either.aborted) return;
+        failure = { error };
+        log.error(describeError(error), 'a controller could not start');
+        failing.abort();
+      };
+      const syncing = Promise.all(controllers.map((controller) => controller.sync())).catch(fail);
+      const lead: Lead = async (leading, lost) => {
+        // Also while everything is being stopped in order.
+        lost.addEventListener('abort', dropAll, { once: true });
+        Promise.all(controllers.map((controller) => controller.start())).catch(fail);
+        await aborted(leading);
+        return stopAll();
+      };
       try {
         if (election === undefined) await lead(either, new AbortController().signal);
         else if ((await election.run({ lead, signal: either })) === 'lost') {

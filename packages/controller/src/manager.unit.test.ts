@@ -1,9 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
+import { aborted } from './clock.ts';
 import { createController } from './controller.ts';
 import type { ElectionEnd, LeaderElector } from './leader-election.ts';
 import { LeadershipLostError, StoppedError } from './errors.ts';
+import { createLeaderElector } from './leader-election.ts';
 import { createManager } from './manager.ts';
 import type { Source } from './source.ts';
+import { LeaseServer } from './testing/lease-server.ts';
 import { settle, VirtualClock } from './testing/virtual-clock.ts';
 
 /** `deaf`: what is reconciled never ends, and does not look at its signal. */
@@ -61,8 +64,8 @@ function setup({
         lost.abort(new LeadershipLostError('lost'));
         leading.abort(lost.signal.reason);
       };
-      await lead(leading.signal, lost.signal);
-      log.push('released');
+      const { clean } = await lead(leading.signal, lost.signal);
+      if (clean) log.push('released');
       return how;
     },
   };
@@ -100,6 +103,43 @@ describe('the manager', () => {
     await t.clock.advance(1000);
     await running;
     expect(t.log).toEqual(['source started', 'reconcile a', 'source stopped', 'aborted', 'released']);
+    expect(t.clock.pending).toBe(0);
+  });
+
+  test('leaves the lease to expire when a reconcile outlives the shutdown', async () => {
+    const t = setup({ deaf: true });
+    const server = new LeaseServer();
+    const elector = (identity: string) =>
+      createLeaderElector({
+        cluster: server.cluster(identity),
+        namespace: 'ops',
+        name: 'operator',
+        identity,
+        clock: t.clock,
+      });
+    const stop = new AbortController();
+    const manager = createManager({
+      controllers: [t.controller],
+      election: elector('a'),
+      shutdownDeadlineMs: 1000,
+    });
+    const running = manager.run(stop.signal);
+    await settle();
+    expect(t.log).toContain('reconcile a');
+    stop.abort();
+    await t.clock.advance(1000);
+    await running;
+    const next = elector('b');
+    const over = new AbortController();
+    const lead = async (signal: AbortSignal) => aborted(signal).then(() => ({ clean: true }));
+    const following = next.run({ lead, signal: over.signal });
+    await t.clock.advance(14_000);
+    expect(server.lease?.spec.holderIdentity).toBe('a');
+    expect(next.isLeader).toBe(false);
+    await t.clock.advance(6000);
+    expect(next.isLeader).toBe(true);
+    over.abort();
+    await following;
     expect(t.clock.pending).toBe(0);
   });
 
