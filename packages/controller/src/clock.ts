@@ -47,6 +47,18 @@ export function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
+/** What the promise comes to, or the signal's reason as soon as it aborts. */
+export function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    const release = () => signal.removeEventListener('abort', abort);
+    promise.then(resolve, reject).finally(release);
+  });
+}
+
 /** A signal that aborts when any of the given ones does; `release` lets go of them. Cheaper to let go of than `AbortSignal.any`. */
 export function linkSignals(...signals: (AbortSignal | undefined)[]): {
   controller: AbortController;

@@ -11,7 +11,7 @@ import { readFile } from 'node:fs/promises';
 import type { RequestOptions } from 'node:https';
 import { Agent, ProxyAgent } from 'undici';
 import type { Dispatcher } from 'undici';
-import { systemClock } from './clock.ts';
+import { systemClock, unlessAborted } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { CredentialsError } from './errors.ts';
 import { clientNodeCredentials, defaultCredentials } from './kubeconfig.ts';
@@ -31,6 +31,8 @@ export interface Access {
 
 /** Credentials are looked up at most so often, so that a burst of requests does not read the same files each time. */
 const FRESH_MS = 1000;
+/** All requests wait for the same lookup: one that hangs (an exec plugin may) must give way to another. */
+const LOOKUP_MS = 60_000;
 /** Sockets to the API server that requests may use at the same time; more requests wait. */
 const CONNECTIONS = 32;
 
@@ -47,6 +49,8 @@ export class ApiConnection {
   readonly #retired = new Set<Dispatcher>();
   #fresh: { until: number; access: Promise<Access> } | undefined;
   #closed = false;
+  /** Of the API server, with its port; empty until the first lookup. */
+  host = '';
 
   /** @param config default: what kubectl would take */
   constructor(config: Credentials | undefined, clock: Clock = systemClock) {
@@ -54,12 +58,17 @@ export class ApiConnection {
     this.#config = config ?? defaultCredentials();
   }
 
-  /** Throws CredentialsError. */
+  /** Throws CredentialsError, after a minute at the latest. */
   access(): Promise<Access> {
-    const now = this.#clock.now();
-    if (this.#fresh === undefined || this.#fresh.until <= now) {
-      this.#fresh = { until: now + FRESH_MS, access: this.#look() };
-      this.#fresh.access.catch(() => this.forget());
+    if (this.#fresh === undefined || this.#fresh.until <= this.#clock.now()) {
+      const fresh = { until: Infinity, access: this.#lookInTime() };
+      this.#fresh = fresh;
+      fresh.access.then(
+        () => (fresh.until = this.#clock.now() + FRESH_MS),
+        () => {
+          if (this.#fresh === fresh) this.forget();
+        },
+      );
     }
     return this.#fresh.access;
   }
@@ -84,12 +93,19 @@ export class ApiConnection {
     return this.#closed;
   }
 
+  async #lookInTime(): Promise<Access> {
+    const limit = new AbortController();
+    const cancel = this.#clock.after(LOOKUP_MS, () => {
+      limit.abort(failed(`no answer within ${LOOKUP_MS / 1000} s`));
+    });
+    try {
+      return await unlessAborted(this.#look(), limit.signal);
+    } finally {
+      cancel();
+    }
+  }
+
   async #look(): Promise<Access> {
-    const failed = (why: string) =>
-      new CredentialsError(`the credentials for the API server could not be obtained: ${why}`, {
-        status: 0,
-        request: 'credentials',
-      });
     if (this.#isClosed()) throw failed('the cluster client is closed');
     const options: RequestOptions = {};
     const headers: Record<string, string> = {};
@@ -97,6 +113,8 @@ export class ApiConnection {
       const config = (this.#config ??= await clientNodeCredentials());
       const cluster = config.getCurrentCluster();
       if (cluster === null) throw failed('the kubeconfig has no current cluster');
+      const server = new URL(cluster.server);
+      this.host = server.host;
       await config.applyToHTTPSOptions(options);
       for (const [name, value] of Object.entries(options.headers ?? {})) headers[name] = String(value).trim();
       if (typeof options.auth === 'string') {
@@ -106,7 +124,6 @@ export class ApiConnection {
       if (token !== undefined) headers['Authorization'] = `Bearer ${token}`;
       if (this.#isClosed()) throw new Error('closed meanwhile');
       const { requests, watches } = this.#poolsFor(cluster.proxyUrl, options);
-      const server = new URL(cluster.server);
       return {
         origin: server.origin,
         basePath: server.pathname.replace(/\/+$/, ''),
@@ -155,6 +172,13 @@ export class ApiConnection {
       () => this.#retired.delete(dispatcher),
     );
   }
+}
+
+function failed(why: string): CredentialsError {
+  return new CredentialsError(`the credentials for the API server could not be obtained: ${why}`, {
+    status: 0,
+    request: 'credentials',
+  });
 }
 
 function hashOf(ca: NonNullable<RequestOptions['ca']>): string {

@@ -15,6 +15,7 @@ import type { ReflectorOptions } from './reflector.ts';
 import { FakeApiServer } from './testing/fake-api-server.ts';
 import type { SeenRequest, Watch } from './testing/fake-api-server.ts';
 import { eventually } from './testing/eventually.ts';
+import { hanging } from './testing/hanging-credentials.ts';
 import { watchSource } from './watch-source.ts';
 
 type ConfigMap = KubernetesObject & { data?: Record<string, string> };
@@ -27,8 +28,9 @@ const isList = ({ method, path, query }: SeenRequest) =>
 async function setup(options: Partial<ReflectorOptions<ConfigMap>> = {}, user: Record<string, unknown> = {}) {
   const stack = new AsyncDisposableStack();
   const server = stack.use(await FakeApiServer.start());
+  const credentials = hanging(server.kubeConfig(user));
   const cluster = stack.use(
-    createCluster({ kubeConfig: server.kubeConfig(user), fieldManager: 'test', requestTimeoutMs: 1000 }),
+    createCluster({ kubeConfig: credentials, fieldManager: 'test', requestTimeoutMs: 1000 }),
   );
   const configMaps = cluster.resource<ConfigMap>(resources.configMaps);
   const reflector = stack.use(
@@ -39,6 +41,7 @@ async function setup(options: Partial<ReflectorOptions<ConfigMap>> = {}, user: R
     eventually(() => server.watches.size === 1 && server.count('GET', isWatch) >= requests);
   return {
     server,
+    credentials,
     cluster,
     configMaps,
     reflector,
@@ -221,6 +224,35 @@ describe('a reflector over real sockets', () => {
   });
 });
 
+describe('credentials that cannot be looked up', () => {
+  test('hold a request up for no longer than it may take', async () => {
+    await using t = await setup();
+    t.credentials.hang();
+    const call = t.configMaps.get({ namespace: 'shop', name: 'a' }, { timeoutMs: 100 });
+    await expect(call).rejects.toMatchObject({ code: 'WARREN_K8S_TIMEOUT' });
+    expect(t.credentials.lookups).toBe(1);
+  });
+
+  test('hold up neither the watchdog of a reflector nor its stop', async () => {
+    const ends: string[] = [];
+    const observer = {
+      relisted: () => undefined,
+      watch: () => undefined,
+      watchEnded: (why: string) => ends.push(why),
+    };
+    // Longer than credentials are fresh: the second watch looks them up again.
+    await using t = await setup({ inactivityMs: 1200, observer });
+    t.reflector.start();
+    await t.watching(1);
+    t.server.bookmark();
+    t.credentials.hang();
+    await eventually(() => t.credentials.lookups === 2 && ends.length === 2);
+    expect(ends).toEqual(['WARREN_K8S_TIMEOUT', 'WARREN_K8S_TIMEOUT']);
+    await eventually(() => t.reflector.state === 'watching');
+    await t.reflector.stop();
+  });
+});
+
 describe('a controller on a faulty API server', () => {
   test('gets every key right through a storm of conflicts', async () => {
     await using t = await setup();
@@ -256,37 +288,46 @@ describe('a controller on a faulty API server', () => {
   });
 });
 
+/** Competes for a lease that is lost after 600 ms; another may have it after 1500. */
+function compete(identity: string, cluster: Pick<Cluster, 'resource'>, signal: AbortSignal) {
+  const elected = Promise.withResolvers<AbortSignal>();
+  const elector = createLeaderElector({
+    cluster,
+    namespace: 'ops',
+    name: 'operator',
+    identity,
+    leaseDurationMs: 1500,
+    renewDeadlineMs: 600,
+    retryPeriodMs: 100,
+  });
+  const ended = elector.run({
+    signal,
+    lead: async (leading) => {
+      elected.resolve(leading);
+      await aborted(leading);
+      return { clean: true };
+    },
+  });
+  return { elector, ended, elected: elected.promise };
+}
+
 describe('leader election over real sockets', () => {
-  test('a leader that gets no answers any more has lost before the next one leads', async () => {
+  test.each<[string, (t: Awaited<ReturnType<typeof setup>>) => void]>([
+    [
+      'that gets no answers any more',
+      ({ server }) =>
+        server.faults.push(({ headers }) => (headers['user-agent'] === 'test' ? 'hang' : undefined)),
+    ],
+    ['whose credentials cannot be looked up any more', ({ credentials }) => credentials.hang()],
+  ])('a leader %s has lost before the next one leads', async (_, fail) => {
     await using t = await setup();
     await using other = createCluster({ kubeConfig: t.server.kubeConfig(), fieldManager: 'another' });
     const stop = new AbortController();
-    const compete = (identity: string, cluster: Pick<Cluster, 'resource'>) => {
-      const elected = Promise.withResolvers<AbortSignal>();
-      const elector = createLeaderElector({
-        cluster,
-        namespace: 'ops',
-        name: 'operator',
-        identity,
-        leaseDurationMs: 1500,
-        renewDeadlineMs: 600,
-        retryPeriodMs: 100,
-      });
-      const ended = elector.run({
-        signal: stop.signal,
-        lead: async (signal) => {
-          elected.resolve(signal);
-          await aborted(signal);
-          return { clean: true };
-        },
-      });
-      return { elector, ended, elected: elected.promise };
-    };
-    const first = compete('a', t.cluster);
+    const first = compete('a', t.cluster, stop.signal);
     const leading = await first.elected;
-    const second = compete('b', other);
+    const second = compete('b', other, stop.signal);
     expect(first.elector.isLeader).toBe(true);
-    t.server.faults.push(({ headers }) => (headers['user-agent'] === 'test' ? 'hang' : undefined));
+    fail(t);
     await second.elected;
     expect(first.elector.isLeader).toBe(false);
     expect(leading.reason).toMatchObject({ code: 'WARREN_CONTROLLER_LEADERSHIP_LOST' });

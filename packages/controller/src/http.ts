@@ -11,7 +11,7 @@
  */
 import { request as send } from 'undici';
 import type { Dispatcher } from 'undici';
-import { linkSignals, sleep, systemClock } from './clock.ts';
+import { linkSignals, sleep, systemClock, unlessAborted } from './clock.ts';
 import type { Clock } from './clock.ts';
 import type { Access, ApiConnection } from './connection.ts';
 import {
@@ -104,7 +104,7 @@ export class Http {
         if (over || !retryable(error, request.repeatable ?? request.method !== 'POST')) throw error;
         this.#options.observer?.retried({
           method: request.method,
-          host: new URL((await this.#connection.access()).origin).host,
+          host: this.#connection.host,
           code: codeOf(error),
         });
         await sleep(this.#clock, wait, request.signal);
@@ -157,12 +157,12 @@ export class Http {
   }
 
   async #send(request: ApiRequest, via: 'requests' | 'watches', signal: AbortSignal | undefined) {
-    const access = await this.#connection.access();
+    const access = await unlessAborted(this.#connection.access(), signal);
     const begun = this.#clock.now();
     const report = (code: string) =>
       this.#options.observer?.finished({
         method: request.method,
-        host: new URL(access.origin).host,
+        host: this.#connection.host,
         code,
         seconds: (this.#clock.now() - begun) / 1000,
       });

@@ -170,8 +170,21 @@ class LeaseElector implements LeaderElector {
       if (signal.aborted) return undefined;
       const left = this.#renewedAt + this.#deadlineMs - this.#clock.now();
       if (left <= 0) return 'it could not be renewed in time';
-      const outcome = await this.#tryAcquireOrRenew(Math.min(left, this.#deadlineMs / 2), undefined);
-      if (outcome === 'other') return `${this.leader ?? 'somebody else'} holds it`;
+      if ((await this.#renewWithin(left)) === 'other') return `${this.leader ?? 'somebody else'} holds it`;
+    }
+  }
+
+  /** However long the client takes: who may lead no more must know. */
+  async #renewWithin(ms: number): Promise<'held' | 'other' | 'failed'> {
+    const attempt = new AbortController();
+    const late = sleep(this.#clock, ms, attempt.signal).then(() => 'failed' as const);
+    try {
+      return await Promise.race([
+        this.#tryAcquireOrRenew(Math.min(ms, this.#deadlineMs / 2), attempt.signal),
+        late,
+      ]);
+    } finally {
+      attempt.abort();
     }
   }
 

@@ -164,6 +164,21 @@ describe('leader election', () => {
     expect(t.clock.pending).toBe(0);
   });
 
+  test('a leader whose requests never end has lost before anybody else leads', async () => {
+    const { a, ...t } = await led();
+    const b = t.compete('b');
+    await t.clock.advance(5000);
+    t.server.unanswered.add('a');
+    await t.clock.advance(10_100);
+    expect(a.end()).toBe('lost');
+    await t.clock.advance(12_000);
+    expect([...t.leading]).toEqual(['b']);
+    expect(t.most()).toBe(1);
+    b.stop();
+    await settle();
+    expect(t.clock.pending).toBe(0);
+  });
+
   test('a leader that is cut off while it stops in order is told, and has lost, before anybody else leads', async () => {
     const { a, ...t } = await led({ finish: new Promise(() => undefined) });
     const b = t.compete('b');

@@ -6,16 +6,18 @@ interface Lease extends KubernetesObject {
   spec: { holderIdentity: string; leaseDurationSeconds: number; renewTime: string; leaseTransitions: number };
 }
 
-/** For tests: one lease, as the API server keeps it; a process may be cut off from it. */
+/** For tests: one lease, as the API server keeps it; a process may be cut off from it, or get no answers. */
 export class LeaseServer {
   lease: Lease | undefined;
   #version = 0;
   readonly cutOff = new Set<string>();
+  readonly unanswered = new Set<string>();
   writes = 0;
 
   cluster(identity: string): LeaderElectorOptions['cluster'] {
     const reach = async () => {
       await Promise.resolve();
+      if (this.unanswered.has(identity)) await new Promise(() => undefined);
       if (this.cutOff.has(identity)) throw new ConnectionError('cut off', { status: 0, request: 'lease' });
     };
     const store = (lease: Lease) => {
