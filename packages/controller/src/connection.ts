@@ -2,9 +2,9 @@
  * How to reach the API server: credentials from the kubeconfig, sockets from two shared pools.
  *
  * kubeconfig.ts tells whose the authentication is. The sockets are ours: @kubernetes/client-node makes a new undici Agent
- * for every request. Here is one pool for requests and one for watches (which hold their socket for minutes and must not
- * take those of the requests), replaced when a certificate changes. A token travels in the headers, so its rotation
- * replaces nothing.
+ * for every request. Here is one pool for requests, which wait for one of its sockets, and one without a limit for what
+ * must take none of those, or wait for none: watches, which hold theirs for minutes, and the renewal of a lease. Both are
+ * replaced when a certificate changes. A token travels in the headers, so its rotation replaces nothing.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -24,7 +24,7 @@ export interface Access {
   basePath: string;
   headers: Record<string, string>;
   requests: Dispatcher;
-  watches: Dispatcher;
+  unlimited: Dispatcher;
   /** A hash of the CA that signs the API server's certificate; undefined where it is one of the public ones. */
   authority: string | undefined;
 }
@@ -39,7 +39,7 @@ const CONNECTIONS = 32;
 interface Pools {
   fingerprint: string;
   requests: Dispatcher;
-  watches: Dispatcher;
+  unlimited: Dispatcher;
 }
 
 export class ApiConnection {
@@ -83,7 +83,7 @@ export class ApiConnection {
     this.#closed = true;
     this.forget();
     const all = [...this.#retired];
-    if (this.#pools !== undefined) all.push(this.#pools.requests, this.#pools.watches);
+    if (this.#pools !== undefined) all.push(this.#pools.requests, this.#pools.unlimited);
     this.#pools = undefined;
     this.#retired.clear();
     await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
@@ -123,13 +123,13 @@ export class ApiConnection {
       const token = await tokenFromFile(config);
       if (token !== undefined) headers['Authorization'] = `Bearer ${token}`;
       if (this.#isClosed()) throw new Error('closed meanwhile');
-      const { requests, watches } = this.#poolsFor(cluster.proxyUrl, options);
+      const { requests, unlimited } = this.#poolsFor(cluster.proxyUrl, options);
       return {
         origin: server.origin,
         basePath: server.pathname.replace(/\/+$/, ''),
         headers,
         requests,
-        watches,
+        unlimited,
         authority: options.ca === undefined ? undefined : hashOf(options.ca),
       };
     } catch (error) {
@@ -154,11 +154,11 @@ export class ApiConnection {
     const fingerprint = hash.digest('hex');
     if (this.#pools?.fingerprint === fingerprint) return this.#pools;
     this.#retire(this.#pools?.requests);
-    this.#retire(this.#pools?.watches);
+    this.#retire(this.#pools?.unlimited);
     this.#pools = {
       fingerprint,
       requests: pool(proxyUrl, tls, CONNECTIONS),
-      watches: pool(proxyUrl, tls, undefined),
+      unlimited: pool(proxyUrl, tls, undefined),
     };
     return this.#pools;
   }

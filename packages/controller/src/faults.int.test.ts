@@ -335,4 +335,27 @@ describe('leader election over real sockets', () => {
     stop.abort();
     expect(await second.ended).toBe('stopped');
   });
+
+  test('a leader renews its lease past requests that hold every socket', async () => {
+    await using t = await setup();
+    const stop = new AbortController();
+    const first = compete('a', t.cluster, stop.signal);
+    const leading = await first.elected;
+    const isSlow = ({ path }: SeenRequest) => path === at('slow');
+    t.server.faults.push((request) => (isSlow(request) ? 'hang' : undefined));
+    const held = Array.from({ length: 64 }, () =>
+      t.configMaps
+        .get({ namespace: 'shop', name: 'slow' }, { timeoutMs: 60_000, signal: stop.signal })
+        .catch(() => undefined),
+    );
+    await eventually(() => t.server.count('GET', isSlow) === 32);
+    const renewals = t.server.count('PUT');
+    await eventually(() => t.server.count('PUT') >= renewals + 25);
+    expect(leading.aborted).toBe(false);
+    expect(first.elector.isLeader).toBe(true);
+    expect(t.server.count('GET', isSlow)).toBe(32);
+    stop.abort();
+    expect(await first.ended).toBe('stopped');
+    await Promise.all(held);
+  });
 });

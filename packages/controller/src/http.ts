@@ -45,6 +45,8 @@ export interface ApiRequest {
   timeoutMs?: number | undefined;
   /** Attempts altogether. */
   attempts?: number | undefined;
+  /** Waits for no socket that other requests use. */
+  urgent?: boolean | undefined;
 }
 
 export interface HttpOptions {
@@ -114,7 +116,7 @@ export class Http {
 
   /** The answer's body as it comes, on a socket of its own; not retried. */
   async stream(request: ApiRequest): Promise<AsyncIterable<Buffer>> {
-    const { response } = await this.#send(request, 'watches', request.signal);
+    const { response } = await this.#send(request, 'unlimited', request.signal);
     if (response.statusCode === 200) return response.body;
     const error = await failure(request, response);
     if (error instanceof UnauthorizedError) this.#connection.forget();
@@ -133,7 +135,11 @@ export class Http {
       controller.abort(tooLate);
     });
     try {
-      const { response } = await this.#send(request, 'requests', signal);
+      const { response } = await this.#send(
+        request,
+        request.urgent === true ? 'unlimited' : 'requests',
+        signal,
+      );
       if (response.statusCode < 200 || response.statusCode > 299) throw await failure(request, response);
       const text = await response.body.text();
       if (text === '') return undefined;
@@ -156,7 +162,7 @@ export class Http {
     }
   }
 
-  async #send(request: ApiRequest, via: 'requests' | 'watches', signal: AbortSignal | undefined) {
+  async #send(request: ApiRequest, via: 'requests' | 'unlimited', signal: AbortSignal | undefined) {
     const access = await unlessAborted(this.#connection.access(), signal);
     const begun = this.#clock.now();
     const report = (code: string) =>

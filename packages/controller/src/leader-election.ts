@@ -20,7 +20,7 @@ import type { Log } from './log.ts';
 import type { ElectionObserver } from './metrics.ts';
 import { resources } from './object.ts';
 import type { KubernetesObject } from './object.ts';
-import type { ResourceClient } from './resource-client.ts';
+import type { CallOptions, ResourceClient } from './resource-client.ts';
 
 export interface LeaderElectorOptions {
   cluster: Pick<Cluster, 'resource'>;
@@ -192,7 +192,7 @@ class LeaseElector implements LeaderElector {
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): Promise<'held' | 'other' | 'failed'> {
-    const call = { timeoutMs, attempts: 1, signal };
+    const call = { timeoutMs, attempts: 1, urgent: true, signal };
     const until = this.#clock.now() + timeoutMs;
     const left = () => ({ ...call, timeoutMs: Math.max(1, until - this.#clock.now()) });
     try {
@@ -218,10 +218,7 @@ class LeaseElector implements LeaderElector {
     }
   }
 
-  async #write(
-    lease: Lease | undefined,
-    call: { timeoutMs: number; attempts: number; signal: AbortSignal | undefined },
-  ): Promise<'held'> {
+  async #write(lease: Lease | undefined, call: CallOptions): Promise<'held'> {
     const at = this.#clock.now();
     const now = microTime(this.#clock.date());
     const before = lease?.spec ?? {};
@@ -278,7 +275,7 @@ class LeaseElector implements LeaderElector {
 
   /** Lets the next one begin at once. Should it fail, the lease expires. */
   async #release(): Promise<void> {
-    const call = { timeoutMs: this.#deadlineMs / 2, attempts: 2 };
+    const call = { timeoutMs: this.#deadlineMs / 2, attempts: 2, urgent: true };
     try {
       const lease = await this.#leases.find(this.#options, call);
       if (lease?.spec?.holderIdentity !== this.identity) return;

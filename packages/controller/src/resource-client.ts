@@ -19,6 +19,8 @@ export interface CallOptions {
   timeoutMs?: number | undefined;
   /** 1: no retry. */
   attempts?: number | undefined;
+  /** Waits for no socket that other requests use: for what must be in time, such as the renewal of a lease. */
+  urgent?: boolean | undefined;
 }
 
 export interface WriteOptions extends CallOptions {
@@ -296,8 +298,8 @@ export class ResourceClient<T extends KubernetesObject> {
 
 export type StatusOf<T> = T extends CustomResource<unknown, infer Status> ? Status : object;
 
-function call({ signal, timeoutMs, attempts }: CallOptions): CallOptions {
-  return { signal, timeoutMs, attempts };
+function call({ signal, timeoutMs, attempts, urgent }: CallOptions): CallOptions {
+  return { signal, timeoutMs, attempts, urgent };
 }
 
 function select({ labelSelector, fieldSelector }: Selection): Query {
