@@ -14,7 +14,7 @@ import type { Dispatcher } from 'undici';
 import { systemClock, unlessAborted } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { CredentialsError } from './errors.ts';
-import { clientNodeCredentials, defaultCredentials } from './kubeconfig.ts';
+import { clientNodeCredentials, defaultCredentials, forgetPlugins } from './kubeconfig.ts';
 import type { Credentials } from './kubeconfig.ts';
 
 /** What one request needs to be sent. */
@@ -27,6 +27,8 @@ export interface Access {
   unlimited: Dispatcher;
   /** A hash of the CA that signs the API server's certificate; undefined where it is one of the public ones. */
   authority: string | undefined;
+  /** How often the credentials had been refused before these were looked up. */
+  refusals: number;
 }
 
 /** Credentials are looked up at most so often, so that a burst of requests does not read the same files each time. */
@@ -48,6 +50,7 @@ export class ApiConnection {
   #pools: Pools | undefined;
   readonly #retired = new Set<Dispatcher>();
   #fresh: { until: number; access: Promise<Access> } | undefined;
+  #refusals = 0;
   #closed = false;
   /** Of the API server, with its port; empty until the first lookup. */
   host = '';
@@ -66,22 +69,25 @@ export class ApiConnection {
       fresh.access.then(
         () => (fresh.until = this.#clock.now() + FRESH_MS),
         () => {
-          if (this.#fresh === fresh) this.forget();
+          if (this.#fresh === fresh) this.#fresh = undefined;
         },
       );
     }
     return this.#fresh.access;
   }
 
-  /** The server did not accept the credentials: look them up again for the next request. */
-  forget(): void {
+  /** The server did not accept these: the next request looks them up again, once for all whose credentials were the same. */
+  forget(refused: Access): void {
+    if (refused.refusals !== this.#refusals) return;
+    this.#refusals += 1;
     this.#fresh = undefined;
+    if (this.#config !== undefined) forgetPlugins(this.#config);
   }
 
   /** Ends every request and watch that is still open. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.forget();
+    this.#fresh = undefined;
     const all = [...this.#retired];
     if (this.#pools !== undefined) all.push(this.#pools.requests, this.#pools.unlimited);
     this.#pools = undefined;
@@ -107,6 +113,7 @@ export class ApiConnection {
 
   async #look(): Promise<Access> {
     if (this.#isClosed()) throw failed('the cluster client is closed');
+    const refusals = this.#refusals;
     const options: RequestOptions = {};
     const headers: Record<string, string> = {};
     try {
@@ -131,6 +138,7 @@ export class ApiConnection {
         requests,
         unlimited,
         authority: options.ca === undefined ? undefined : hashOf(options.ca),
+        refusals,
       };
     } catch (error) {
       if (error instanceof CredentialsError) throw error;

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -30,6 +30,11 @@ async function setup(options: Partial<ClusterOptions> = {}) {
   server.put(PATH, { data: { a: '1' } });
   const configMaps = cluster.resource<ConfigMap>(resources.configMaps);
   return { server, cluster, configMaps, registry, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+async function temporaryFolder() {
+  const path = await mkdtemp(join(tmpdir(), 'credentials-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
 }
 
 describe('a request', () => {
@@ -98,29 +103,49 @@ describe('a request', () => {
   });
 
   test('takes up a token as soon as the old one is refused', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'token-'));
-    try {
-      const tokenFile = join(folder, 'token');
-      await writeFile(tokenFile, 'first\n');
-      const server = await FakeApiServer.start();
-      await using cluster = createCluster({
-        kubeConfig: server.kubeConfig({ authProvider: { name: 'tokenFile', config: { tokenFile } } }),
-        fieldManager: 'test',
-      });
-      await using _server = server;
-      server.put(PATH);
-      server.token = 'first';
-      const configMaps = cluster.resource<ConfigMap>(resources.configMaps);
-      await configMaps.get(REF);
-      await writeFile(tokenFile, 'second\n');
-      server.token = 'second';
-      await configMaps.get(REF);
-      expect(server.requests.at(-1)!.headers.authorization).toBe('Bearer second');
-      server.token = 'third';
-      await expect(configMaps.get(REF)).rejects.toMatchObject({ code: 'WARREN_K8S_UNAUTHORIZED' });
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    await using folder = await temporaryFolder();
+    const tokenFile = join(folder.path, 'token');
+    await writeFile(tokenFile, 'first\n');
+    await using server = await FakeApiServer.start();
+    await using cluster = createCluster({
+      kubeConfig: server.kubeConfig({ authProvider: { name: 'tokenFile', config: { tokenFile } } }),
+      fieldManager: 'test',
+    });
+    server.put(PATH);
+    server.token = 'first';
+    const configMaps = cluster.resource<ConfigMap>(resources.configMaps);
+    await configMaps.get(REF);
+    await writeFile(tokenFile, 'second\n');
+    server.token = 'second';
+    await configMaps.get(REF);
+    expect(server.requests.at(-1)!.headers.authorization).toBe('Bearer second');
+    server.token = 'third';
+    await expect(configMaps.get(REF)).rejects.toMatchObject({ code: 'WARREN_K8S_UNAUTHORIZED' });
+  });
+
+  test('asks an exec plugin again when its token is refused, once for all requests', async () => {
+    await using folder = await temporaryFolder();
+    const token = join(folder.path, 'token');
+    const runs = join(folder.path, 'runs');
+    const script = `echo run >> "$1"; printf '{"status":{"token":"%s"}}' "$(cat "$2")"`;
+    await using server = await FakeApiServer.start();
+    await using cluster = createCluster({
+      kubeConfig: server.kubeConfig({ exec: { command: 'sh', args: ['-c', script, 'plugin', runs, token] } }),
+      fieldManager: 'test',
+    });
+    server.put(PATH);
+    const configMaps = cluster.resource<ConfigMap>(resources.configMaps);
+    const ran = async () => (await readFile(runs, 'utf8')).split('\n').length - 1;
+    await writeFile(token, 'first');
+    server.token = 'first';
+    await configMaps.get(REF);
+    await writeFile(token, 'second');
+    server.token = 'second';
+    await Promise.all(Array.from({ length: 32 }, () => configMaps.get(REF)));
+    expect(server.requests.at(-1)!.headers.authorization).toBe('Bearer second');
+    expect(await ran()).toBe(2);
+    server.token = 'third';
+    await expect(configMaps.get(REF)).rejects.toMatchObject({ code: 'WARREN_K8S_UNAUTHORIZED' });
   });
 
   test('uses the same socket again, and no more sockets than there are requests at once', async () => {

@@ -95,7 +95,6 @@ export class Http {
         if (!(error instanceof KubernetesError)) throw error;
         if (error instanceof UnauthorizedError && !refused) {
           refused = true;
-          this.#connection.forget();
           continue;
         }
         const wait =
@@ -118,9 +117,7 @@ export class Http {
   async stream(request: ApiRequest): Promise<AsyncIterable<Buffer>> {
     const { response } = await this.#send(request, 'unlimited', request.signal);
     if (response.statusCode === 200) return response.body;
-    const error = await failure(request, response);
-    if (error instanceof UnauthorizedError) this.#connection.forget();
-    throw error;
+    throw await failure(request, response);
   }
 
   async #once(request: ApiRequest): Promise<unknown> {
@@ -188,6 +185,7 @@ export class Http {
         signal: signal ?? null,
       });
       report(String(response.statusCode));
+      if (response.statusCode === 401) this.#connection.forget(access);
       return { response };
     } catch (error) {
       report('<error>');

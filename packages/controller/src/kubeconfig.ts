@@ -55,6 +55,12 @@ export async function clientNodeCredentials(): Promise<Credentials> {
   return config;
 }
 
+/** client-node keeps what an exec plugin printed until it expires, though it is refused, and has no other way to be told. */
+export function forgetPlugins(credentials: Credentials): void {
+  const { authenticators = [] } = credentials as { authenticators?: { tokenCache?: object }[] };
+  for (const one of authenticators) if (one.tokenCache !== undefined) one.tokenCache = {};
+}
+
 /** Undefined when there is more in it than is read here. */
 export function plainCredentials(text: string, folder: string): Credentials | undefined {
   const { clusters, users, contexts, 'current-context': current } = (parse(text) ?? {}) as RawConfig;
