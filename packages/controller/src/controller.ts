@@ -164,6 +164,7 @@ class RunningController implements Controller {
   }
 
   async #sync(): Promise<void> {
+    this.#stopping.signal.throwIfAborted();
     const { sources, syncTimeoutMs = 120_000 } = this.#options;
     for (const source of sources) source.start(this.enqueue);
     const waiting = linkSignals(this.#stopping.signal);
@@ -187,6 +188,7 @@ class RunningController implements Controller {
 
   async #start(): Promise<void> {
     await this.sync();
+    this.#stopping.signal.throwIfAborted();
     const { workers = 1, resync } = this.#options;
     this.#log.info({ workers }, 'controller started');
     for (let i = 0; i < workers; i += 1) this.#workers.push(this.#work());

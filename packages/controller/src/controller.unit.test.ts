@@ -305,6 +305,19 @@ describe('a controller', () => {
     expect(clock.pending).toBe(0);
   });
 
+  test('does not start once it has been stopped', async () => {
+    const never = setup(async () => undefined);
+    await never.controller.stop();
+    await expect(never.controller.start()).rejects.toMatchObject({ code: 'WARREN_CONTROLLER_STOPPED' });
+    expect(never.state.started).toBe(0);
+
+    const standby = setup(async () => undefined);
+    await standby.controller.sync();
+    await standby.controller.stop();
+    await expect(standby.controller.start()).rejects.toMatchObject({ code: 'WARREN_CONTROLLER_STOPPED' });
+    expect(never.clock.pending + standby.clock.pending).toBe(0);
+  });
+
   test('shows its work in the metrics while it works', async () => {
     const { running, reconcile } = held();
     const { clock, controller, metric } = setup(reconcile, { keys: ['a', 'b', 'c'] });
