@@ -181,7 +181,7 @@ class Recorder implements EventRecorder {
       if (left !== undefined) left.queued = false;
       this.#options.observer?.dropped('limited');
     }
-    this.#writing ??= this.#write().finally(() => (this.#writing = undefined));
+    this.#writing ??= this.#write();
   }
 
   async #write(): Promise<void> {
@@ -189,7 +189,7 @@ class Recorder implements EventRecorder {
       await sleep(this.#clock, this.#overall.reserve(), this.#stopping.signal);
       if (this.#stopping.signal.aborted) {
         this.#waiting.length = 0;
-        return;
+        break;
       }
       series.queued = false;
       series.writtenAt = this.#clock.now();
@@ -205,6 +205,8 @@ class Recorder implements EventRecorder {
         this.#log[level](describeError(error), 'an event could not be written');
       }
     }
+    // Here, and not when the promise is settled: what is recorded in between would wait for the next event.
+    this.#writing = undefined;
   }
 
   async #writeOne(series: Series): Promise<void> {

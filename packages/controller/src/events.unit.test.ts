@@ -2,10 +2,11 @@ import { describe, expect, test } from '@jest/globals';
 import { ConnectionError, NotFoundError } from './errors.ts';
 import { createEventRecorder } from './events.ts';
 import type { EventRecorderOptions } from './events.ts';
+import type { EventObserver } from './metrics.ts';
 import type { KubernetesObject } from './object.ts';
 import { VirtualClock } from './testing/virtual-clock.ts';
 
-function setup() {
+function setup(observer?: EventObserver) {
   const clock = new VirtualClock();
   const created: (KubernetesObject & Record<string, unknown>)[] = [];
   const patched: unknown[] = [];
@@ -25,6 +26,7 @@ function setup() {
     controller: 'example.com/widgets',
     instance: 'pod-1',
     clock,
+    ...(observer === undefined ? {} : { observer }),
   });
   const object = (name = 'x') => ({
     apiVersion: 'example.com/v1',
@@ -149,6 +151,19 @@ describe('the event recorder', () => {
     expect(second).toBe(first + 1);
     expect(told).not.toContain('n-1050');
     expect(told).toContain('n-900');
+    await t.recorder.stop();
+  });
+
+  test('writes an event that is recorded at the moment at which the last one has been written', async () => {
+    let next: () => void = () => undefined;
+    const t = setup({ written: () => queueMicrotask(next), dropped: () => undefined });
+    next = () => {
+      next = () => undefined;
+      t.recorder.event(t.object(), t.warning('Two.'));
+    };
+    t.recorder.event(t.object(), t.warning('One.'));
+    await t.clock.advance(1);
+    expect(t.created.map(({ note }) => note)).toEqual(['One.', 'Two.']);
     await t.recorder.stop();
   });
 
