@@ -30,12 +30,11 @@ export class DelayedKeys {
   }
 
   add(key: string, afterMs: number, priority: number): void {
-    let dueAt = this.#clock.now() + afterMs;
+    const dueAt = this.#clock.now() + afterMs;
     const known = this.#entries.get(key);
     if (known !== undefined) {
       known.priority = Math.max(known.priority, priority);
       if (known.dueAt <= dueAt) return;
-      dueAt = Math.min(dueAt, known.dueAt);
       priority = known.priority;
       known.dead = true;
     }

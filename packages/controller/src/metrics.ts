@@ -55,7 +55,7 @@ export function createMetrics(registry: Registry): ControllerMetrics {
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
     new Counter({ name, help, labelNames, registers });
 
-  const queues = new Map<string, { queue: WorkQueue; workers: number }>();
+  const queues = new Map<string, WorkQueue>();
   /** A gauge whose values are looked up when it is read. */
   const queueGauge = (name: string, help: string, value: (queue: WorkQueue) => number) =>
     new Gauge({
@@ -64,7 +64,7 @@ export function createMetrics(registry: Registry): ControllerMetrics {
       labelNames: controllerQueue,
       registers,
       collect() {
-        for (const [label, { queue }] of queues) this.set({ name: label, controller: label }, value(queue));
+        for (const [label, queue] of queues) this.set({ name: label, controller: label }, value(queue));
       },
     });
 
@@ -196,7 +196,7 @@ export function createMetrics(registry: Registry): ControllerMetrics {
       for (const one of [errors, terminal, panics, timeouts]) one.inc(label, 0);
       return {
         watch: (queue, count) => {
-          queues.set(controller, { queue, workers: count });
+          queues.set(controller, queue);
           workers.set(label, count);
           active.set(label, 0);
         },
