@@ -3,7 +3,7 @@
  * are due, move messages for a few seconds, and come again.
  *
  * What has to be done next is found on the broker; an operator that dies leaves the rest to the next one. Remembered is only
- * when a queue last moved, so that its counts are of after that: a restart waits anew. In hand is never more than the mover's
+ * when a queue last moved, so that its counts are of after that, and since when it is empty: a restart waits anew. In hand is never more than the mover's
  * window, and few queues are moved at the same time.
  */
 import { connectBroker, MoveFailedError, moveMessages } from '@warren/rabbitmq';
@@ -20,6 +20,7 @@ import type {
 } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import type { Reading } from '../brokers/mirror.ts';
+import { Drained } from './drained.ts';
 
 export interface Pass {
   migration: Migration;
@@ -34,7 +35,7 @@ export interface Pass {
 }
 
 export interface PassHooks {
-  decide?: (reading: Reading) => Migration | undefined;
+  decide?: (reading: Reading) => Migration | undefined | Promise<Migration | undefined>;
   tell?: (consumers: Consumers) => Promise<void>;
 }
 
@@ -61,6 +62,7 @@ export class Migrator {
   readonly #movedAt = new Map<string, number>();
   /** By broker and queue: passes without a quiet moment. */
   readonly #restless = new Map<string, number>();
+  readonly #drained = new Drained();
 
   constructor({ moveMs = 5_000, parallel = 4 }: MigratorOptions = {}) {
     this.#moveMs = moveMs;
@@ -72,12 +74,26 @@ export class Migrator {
     return migrationOf(wanted, reading.found, this.options(reading, connection));
   }
 
-  /** What this reading can be trusted with. */
+  /** What this reading alone can be trusted with. */
   options({ readAt }: Reading, connection: BrokerConnection): MigrationOptions {
     return {
+      drained: false,
       capabilities: connection.capabilities,
       settled: (queue) => readAt >= this.#lastMove(connection, queue) + COUNT_LAG_MS,
     };
+  }
+
+  /** The same together with the readings before, of the passes that empty this queue. */
+  async optionsFor(
+    names: Pick<WantedTopology['names'], 'queue'>,
+    reading: Reading,
+    connection: BrokerConnection,
+    signal: AbortSignal,
+  ): Promise<MigrationOptions> {
+    const movedAt = this.#lastMove(connection, names.queue);
+    const key = keyOf(connection, names.queue);
+    const drained = await this.#drained.look(key, names, reading, { movedAt, connection, signal });
+    return { ...this.options(reading, connection), drained };
   }
 
   /**
@@ -90,10 +106,14 @@ export class Migrator {
     wanted: WantedTopology,
     connection: BrokerConnection,
     signal: AbortSignal,
-    { decide = (reading) => this.due(wanted, reading, connection), tell }: PassHooks = {},
+    {
+      decide = async (reading) =>
+        migrationOf(wanted, reading.found, await this.optionsFor(wanted.names, reading, connection, signal)),
+      tell,
+    }: PassHooks = {},
   ): Promise<Pass | undefined> {
     const reading = await connection.inventory({ maxAgeMs: 0, signal });
-    const migration = decide(reading);
+    const migration = await decide(reading);
     if (migration === undefined) {
       this.forget(wanted.names, connection);
       return undefined;
@@ -239,6 +259,7 @@ export class Migrator {
   /** When its queues last moved is of no use any more. */
   forget({ queue }: Pick<WantedTopology['names'], 'queue'>, connection: BrokerConnection): void {
     const own = keyOf(connection, queue);
+    this.#drained.forget(own);
     for (const map of [this.#movedAt, this.#restless])
       for (const key of map.keys()) if (key === own || key.startsWith(`${own}.`)) map.delete(key);
   }

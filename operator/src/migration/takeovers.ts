@@ -1,9 +1,5 @@
-/**
- * Carries out takeovers (topology's takeover.ts), a pass a reconcile, by the same means as migrations. Remembered is only
- * since when the old queues are empty: a restart looks anew.
- */
+/** Carries out takeovers (topology's takeover.ts), a pass a reconcile, by the same means as migrations. */
 import {
-  COUNT_LAG_MS,
   drainedTogether,
   exchangesOf,
   foundDeliveries,
@@ -20,15 +16,12 @@ import type { MigrationStatus, SubscriptionResource } from '../resources.ts';
 import type { StoryEvent } from '../source.ts';
 import { keyOfBound } from '../subscriptions/claims.ts';
 import type { Partner } from '../subscriptions/handover.ts';
-import { keyOf } from './migrator.ts';
 import type { Migrator, Pass, PassHooks } from './migrator.ts';
 
 type Place = Pick<Partner, 'namespace' | 'name'>;
 
 export class Takeovers {
   readonly #migrator: Migrator;
-  /** By broker and old queue, in milliseconds of `performance.now()`. */
-  readonly #emptySince = new Map<string, number>();
 
   constructor(migrator: Migrator) {
     this.#migrator = migrator;
@@ -47,19 +40,15 @@ export class Takeovers {
     { tell }: Pick<PassHooks, 'tell'>,
   ): Promise<Pass | undefined> {
     const names = namesOf(old.namespace, old.name);
-    const decide = (reading: Reading) =>
-      takeoverOf(names, wanted, reading.found, {
-        ...this.#migrator.options(reading, connection),
-        drained: this.#isDrained(names, reading, connection),
-      });
+    const decide = async (reading: Reading) => {
+      const options = await this.#migrator.optionsFor(names, reading, connection, signal);
+      return takeoverOf(names, wanted, reading.found, options);
+    };
     const pass = await this.#migrator.pass(wanted, connection, signal, {
       decide,
       ...(tell === undefined ? {} : { tell }),
     });
-    if (pass === undefined) {
-      this.#emptySince.delete(keyOf(connection, names.queue));
-      this.#migrator.forget(names, connection);
-    }
+    if (pass === undefined) this.#migrator.forget(names, connection);
     return pass;
   }
 
@@ -117,24 +106,6 @@ export class Takeovers {
     signal: AbortSignal,
   ): Promise<void> {
     for (const step of strayBindings(names, found)) await connection.apply(step, signal);
-  }
-
-  /** Counts are seconds old, and a message on its way from a wait queue to its queue can be in neither of them. */
-  #isDrained(
-    names: { queue: string; deadLetterQueue: string },
-    reading: Reading,
-    connection: BrokerConnection,
-  ): boolean {
-    const key = keyOf(connection, names.queue);
-    const queues = drainedTogether(names, reading.found);
-    if (queues.some(({ messages }) => messages !== 0)) {
-      this.#emptySince.delete(key);
-      return false;
-    }
-    const since = this.#emptySince.get(key) ?? reading.readAt;
-    this.#emptySince.set(key, since);
-    const { settled } = this.#migrator.options(reading, connection);
-    return reading.readAt >= since + COUNT_LAG_MS && queues.every(({ name }) => settled(name));
   }
 }
 

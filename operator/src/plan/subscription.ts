@@ -144,7 +144,7 @@ export function planSubscription(input: SubscriptionInput): Outcome {
   if (conflicts.length > 0) return conclude({ conflicts });
   const { memberships, steps, overridden, later } = difference(wanted, remade(wanted, found));
   notes.push(...overridden, ...later);
-  const migration = migrationOf(wanted, found, { capabilities, settled: () => false });
+  const migration = migrationOf(wanted, found, { capabilities, settled: () => false, drained: false });
   if (migrations.length > 0 && migration === undefined) return conclude({ conflicts: blocked, notes });
   if (migration !== undefined && (isUnderWay || migrations.length === 0))
     notes.push(`queue ${migration.queue} is being made anew now: phase ${migration.phase}`);

@@ -26,6 +26,7 @@ import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { ENDLESS, finishDeletion, Troubles } from '../deletion.ts';
 import type { Patience } from '../deletion.ts';
+import { retriesInto } from '../migration/drained.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
 import { consumerOf } from '../users/handout.ts';
@@ -319,17 +320,6 @@ function isSameSpec(
   { metadata: { uid, generation } }: SubscriptionResource,
 ): now is SubscriptionResource {
   return now?.metadata.uid === uid && now?.metadata.generation === generation;
-}
-
-/** How many messages have ever gone into each of these, as far as the broker counts them. */
-async function retriesInto(
-  waits: readonly string[],
-  connection: BrokerConnection,
-  signal: AbortSignal,
-): Promise<string> {
-  if (waits.length === 0) return '';
-  const activity = await connection.activityOf(waits, signal);
-  return JSON.stringify([...activity].map(([name, { published }]) => [name, published]).sort());
 }
 
 /** Soon after a moment of `performance.now()`, so that a reading begins after it. */

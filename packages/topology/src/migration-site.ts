@@ -39,7 +39,7 @@ export interface SitePlan {
   entrances: readonly Entrance[];
   /** Queues of any layout that are there. */
   there: readonly FoundQueue[];
-  /** Queues that must be empty too, before those of an old layout go: they give back to them. */
+  /** Wait queues: what they give back to the queue by its name would go with it, so they are emptied too, before it goes. */
   givingBack: readonly FoundQueue[];
   /** Names of queues of other layouts, which are not there and still members of a policy. */
   left: readonly string[];
@@ -87,7 +87,7 @@ export class MigrationSite {
   /** Everything new is to arrive aside, and what waits to be moved out. */
   #leave(): Due {
     const { waited, arriving, returning } = this.#names;
-    const { entrances, there, queues } = this.#plan;
+    const { entrances, there, queues, givingBack } = this.#plan;
     const direct = this.#direct();
     const throughs = entrances.map((entrance) => catchAll(this.#names.points, entrance));
     const through = throughs.find((each) => this.#isBound(each));
@@ -95,11 +95,12 @@ export class MigrationSite {
     const first = entrances.find((entrance) => this.#directAt(entrance).length > 0);
     const opening = first === undefined ? undefined : catchAll(this.#names.points, first);
     const isOrdered = there.some(keepsOrder) && queues.some(keepsOrder);
-    const isEmpty = !preparing && [...there, ...this.#plan.givingBack].every((queue) => this.#isEmpty(queue));
+    const isDrained = givingBack.length === 0 || this.#options.drained;
+    const isEmpty = !preparing && isDrained && there.every((queue) => this.#isEmpty(queue));
     return {
       queue: this.#plan.name,
       consumers: isOrdered ? 'paused' : 'wanted',
-      sources: [...there.map(({ name }) => name), ...this.#back()],
+      sources: [...[...there, ...givingBack].map(({ name }) => name), ...this.#back()],
       phase: preparing ? 'Preparing' : 'Draining',
       memberships: this.#memberships([arriving, waited]),
       steps: [
@@ -112,6 +113,8 @@ export class MigrationSite {
         ...[through ?? opening].flatMap((each) => (each === undefined ? [] : [unbind(each)])),
         ...this.#missing([this.#temporary(waited)]),
         ...there.map(({ name }) => this.#out(name, isOrdered)),
+        // Before their time: a retry that waits for a day would hold up all that is new.
+        ...givingBack.filter(({ messages }) => messages !== 0).map(({ name }) => this.#out(name, false)),
         ...(isEmpty ? [...this.#removals(), ...this.#arrivals()] : []),
       ],
     };

@@ -53,6 +53,8 @@ export interface MigrationOptions {
   capabilities: BrokerCapabilities;
   /** Nothing was moved out of the queue or routed to it since COUNT_LAG_MS before the counts were read. */
   settled: (queue: string) => boolean;
+  /** The queue and its wait queues were empty for so long, and without a retry between them, that no message can be in them. */
+  drained: boolean;
 }
 
 /** Deleted only when it was empty a while after the last movement: what is unacknowledged, or was routed just then, is counted late. */

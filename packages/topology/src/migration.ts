@@ -12,7 +12,8 @@
  *   <queue>.returning  exchange, a sign: what waited is on its way back, and nothing goes out before that is over
  *
  *   Preparing   events ─▶ points ─▶ entrance, beside the old bindings, which then go: RabbitMQ puts a message into a queue once
- *   Draining    points ─╳ entrance: that one unbinding sends everything new to `arriving`. Queues ─▶ waited, until all are empty
+ *   Draining    points ─╳ entrance: that one unbinding sends everything new to `arriving`. Queues, and the wait queues that give
+ *               back to them ─▶ waited, until all are empty
  *   Recreating  the queues are deleted and declared as wanted; the sign is set up
  *   Returning   waited ─▶ entrance, then arriving ─▶ entrance; points ─▶ entrance: that one binding brings everything new back
  *   Finishing   the entrance's own bindings, then the points go; the rest of arriving ─▶ entrance; the temporary queues go
@@ -127,6 +128,7 @@ function deliveryPlan(queues: readonly Queue[], wanted: WantedTopology, found: I
   const { queue: name, keys } = names;
   const exchange = exchanges.find((each) => each.name === keys);
   const entrance = entranceOf(names);
+  const there = foundDeliveries(names, found);
   return {
     name,
     queues,
@@ -141,14 +143,13 @@ function deliveryPlan(queues: readonly Queue[], wanted: WantedTopology, found: I
       ...(found.queues.has(name) ? [{ name, kind: 'queue' } as const] : []),
       ...(hasKeys(names, found) ? [{ name: keys, kind: 'exchange' } as const] : []),
     ],
-    there: foundDeliveries(names, found),
-    // They give back to the queue by its name.
-    givingBack: exchange === undefined ? [] : (found.waitQueues.get(name) ?? []),
+    there,
+    givingBack: found.waitQueues.get(name) ?? [],
     left: [name, ...partitionNamesOf(name)].filter(
       (each) =>
         found.policyIndex.byQueue.has(each) &&
         !queues.some((queue) => queue.name === each) &&
-        !foundDeliveries(names, found).some((queue) => queue.name === each),
+        !there.some((queue) => queue.name === each),
     ),
   };
 }

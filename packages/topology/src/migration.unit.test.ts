@@ -48,7 +48,7 @@ function made(wanted: WantedTopology): ModelFlow {
 }
 
 const next = (flow: ModelFlow, wanted: WantedTopology, settled = true): Migration | undefined =>
-  migrationOf(wanted, inventoryOf(flow.found()), { capabilities, settled: () => settled });
+  migrationOf(wanted, inventoryOf(flow.found()), { capabilities, settled: () => settled, drained: settled });
 
 const nothing = (): void => undefined;
 

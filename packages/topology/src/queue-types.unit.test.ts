@@ -140,7 +140,7 @@ describe('a changed type', () => {
     const flow = new ModelFlow(applyAll(emptyBroker, [...policyPlan(first.memberships, []), ...first.steps]));
     let id = 0;
     const publish = () => expect(flow.publish('events', 'order.placed', ++id)).toHaveLength(1);
-    const options = { capabilities: modern, settled: () => true };
+    const options = { capabilities: modern, settled: () => true, drained: true };
     publish();
     for (let passes = 0; ; passes += 1) {
       expect(passes).toBeLessThan(50);
@@ -170,7 +170,11 @@ describe('a changed type', () => {
     );
     const found = inventoryOf(applyAll(emptyBroker, [...policyPlan(memberships, []), ...steps]));
     expect(
-      migrationOf(wanted({ type: 'quorum' }), found, { capabilities: modern, settled: () => true }),
+      migrationOf(wanted({ type: 'quorum' }), found, {
+        capabilities: modern,
+        settled: () => true,
+        drained: true,
+      }),
     ).toBe(undefined);
     expect(difference(wanted({ type: 'quorum' }), found).blocked).toEqual([
       'queue shop.loyalty is of type stream and should be quorum',

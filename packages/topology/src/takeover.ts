@@ -47,17 +47,12 @@ import { drainedTogether, entrancesOf, newEndOf, takesItsEvents } from './takeov
 import type { NewEnd } from './takeover-ends.ts';
 import { temporaryNamesOf } from './temporary.ts';
 
-export interface TakeoverOptions extends MigrationOptions {
-  /** The old queue and its wait queues were empty in two readings so far apart that every count is a new one. */
-  drained: boolean;
-}
-
 /** Undefined when nothing of the old subscription is left. @param wanted of the new subscription */
 export function takeoverOf(
   old: Names,
   wanted: WantedTopology,
   found: Inventory,
-  options: TakeoverOptions,
+  options: MigrationOptions,
 ): Migration | undefined {
   return new Takeover(old, wanted, found, options).next();
 }
@@ -66,7 +61,7 @@ class Takeover {
   readonly #old: Names;
   readonly #wanted: WantedTopology;
   readonly #found: Inventory;
-  readonly #options: TakeoverOptions;
+  readonly #options: MigrationOptions;
   readonly #temporary: ReturnType<typeof temporaryNamesOf>;
   /** Of the old one, as far as they are there: one, but in the middle of a change of its layout. */
   readonly #entrances: Entrance[];
@@ -75,7 +70,7 @@ class Takeover {
   /** Old and new keep an order. */
   readonly #isOrdered: boolean;
 
-  constructor(old: Names, wanted: WantedTopology, found: Inventory, options: TakeoverOptions) {
+  constructor(old: Names, wanted: WantedTopology, found: Inventory, options: MigrationOptions) {
     this.#old = old;
     this.#wanted = wanted;
     this.#found = found;

@@ -222,7 +222,7 @@ describe('a takeover', () => {
     const flow = made();
     make(flow, next(flow, wantNew()) ?? { steps: [] });
     const before = wantOld();
-    const options = { capabilities: modern, settled: () => true };
+    const options = { capabilities: modern, settled: () => true, drained: true };
     make(flow, migrationOf(before, inventoryOf(flow.found()), options) ?? { steps: [] });
     expect(flow.publish('events', 'user.created', 1)).toEqual([]);
     expect(flow.publish('events', 'order.placed', 2)).toHaveLength(1);
@@ -306,6 +306,7 @@ describe('a takeover', () => {
           const migration = migrationOf(wantNew(edited), found, {
             capabilities: modern,
             settled: () => true,
+            drained: true,
           });
           make(flow, migration ?? difference(wantNew(edited), found), { between: publish });
         }
@@ -422,6 +423,7 @@ describe('whatever happens on the way', () => {
           const migration = migrationOf(before, inventoryOf(flow.found()), {
             capabilities: modern,
             settled: () => true,
+            drained: true,
           });
           make(flow, migration ?? difference(before, inventoryOf(flow.found())), { between: publish });
           const back = givingBack(OLD, NEW, inventoryOf(flow.found()));
