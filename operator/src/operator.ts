@@ -259,6 +259,11 @@ function connectControllers(
     resync(subscriptions, source.subscriptions.list().filter(isItsOwn).map(keyOfBound));
     resync(publishers, source.publishers.list().filter(isItsOwn).map(keyOfBound));
   });
+  registry.revoke = async (connection: BrokerConnection) => {
+    const worth = await surveyUsers(source, connection, tidyAfterMs);
+    resync(subscriptions, worth.subscriptions);
+    resync(publishers, worth.publishers);
+  };
   registry.survey = async (connection: BrokerConnection, signal: AbortSignal) => {
     try {
       await connection.refreshStats();

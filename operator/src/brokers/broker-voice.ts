@@ -17,6 +17,8 @@ export interface ToldBroker {
   /** Undefined while nobody could tell. */
   alarms?: readonly string[];
   events?: Pick<DriftEvents, 'watching'>;
+  /** It does not allow our namespace: others tell of it, and two would write its status in turns. */
+  isBarred?: boolean;
   /** Status writes come one after the other, so that no story is told twice. */
   telling: Promise<void>;
 }
@@ -58,10 +60,11 @@ export class BrokerVoice {
 
   async #say(broker: ToldBroker): Promise<void> {
     const { source, log } = this.#options;
-    const { down, connection, alarms, events } = broker;
+    const { down, connection, alarms, events, isBarred } = broker;
     const resource = source.brokers.get(broker.resource.metadata.name);
     // Neither up nor down: it is being connected to anew.
-    if (resource === undefined || (connection === undefined && down === undefined)) return;
+    if (isBarred === true || resource === undefined || (connection === undefined && down === undefined))
+      return;
     const { name } = resource.metadata;
     const status = brokerStatusOf(
       resource,

@@ -59,6 +59,21 @@ export async function claimVirtualHost(
   );
 }
 
+/**
+ * Looks at the mark, and leaves it as it is.
+ *
+ * @throws {VirtualHostTakenError} when it is somebody else's
+ */
+export async function refuseTaken(
+  found: Inventory,
+  { resource, source }: Pick<Claiming, 'resource' | 'source'>,
+): Promise<void> {
+  const exists = (broker: string) => source.brokers.get(broker) !== undefined;
+  const ours = await claimantOf(resource, source);
+  const judged = judge(ours, claimantIn(found), { exists, mayTakeOver: false });
+  if (judged.claim === 'taken') throw new VirtualHostTakenError(judged.message);
+}
+
 /** The virtual host is anybody's again. Never throws: a mark that stays can be adopted. */
 export async function releaseVirtualHost(
   connection: Connection,

@@ -16,7 +16,7 @@ import type { ResourceSource } from '../source.ts';
 import { isReachable, whyDown } from './broker-status.ts';
 import { BrokerVoice } from './broker-voice.ts';
 import type { ToldBroker } from './broker-voice.ts';
-import { claimVirtualHost, releaseVirtualHost } from './claimer.ts';
+import { claimVirtualHost, refuseTaken, releaseVirtualHost } from './claimer.ts';
 import type { BrokerClient, ConnectBroker } from './client.ts';
 import { BrokerConnection } from './connection.ts';
 import { DriftEvents } from './drift-events.ts';
@@ -27,7 +27,10 @@ export type BrokerState =
   | { state: 'up'; connection: BrokerConnection }
   /** There is no such EventBroker. `last`: how to reach what it was, for the deletions that are not finished. */
   | { state: 'missing'; message: string; last?: BrokerConnection }
-  /** It exists and does not answer, or its Secret is of no use. `last`: how it was reached before its Secret went. */
+  /**
+   * It exists and does not answer, its Secret is of no use, or it does not allow our namespace. `last`: how it was reached before
+   * its Secret went, or how what our namespace has there can be removed.
+   */
   | { state: 'down'; reason: string; message: string; last?: BrokerConnection }
   /** Not asked yet: the answer is on its way. */
   | { state: 'unknown' };
@@ -67,6 +70,8 @@ export interface RegistryOptions {
   keepMs?: number;
 }
 
+const NOT_ALLOWED = { reason: 'BrokerNotAllowed', message: 'it does not allow this namespace' };
+
 export class BrokerRegistry {
   readonly #options: RegistryOptions;
   readonly #entries = new Map<string, Entry>();
@@ -75,6 +80,8 @@ export class BrokerRegistry {
   askAgain: (broker: string) => void = () => undefined;
   /** Set by the operator: compares everything on a broker that is up with what is wanted. */
   survey: (connection: BrokerConnection, signal: AbortSignal) => Promise<void> = () => Promise.resolve();
+  /** Set by the operator: takes the users on a broker away from those who may not use it. */
+  revoke: (connection: BrokerConnection) => Promise<void> = () => Promise.resolve();
   /** Set by the operator: which memberships in policies will be asked for. */
   foreseen: (
     broker: { name: string; capabilities: BrokerCapabilities },
@@ -110,8 +117,10 @@ export class BrokerRegistry {
       const message = `there is no EventBroker named "${broker}"`;
       return { state: 'missing', message, ...(goneAt === undefined ? {} : last) };
     }
-    if (!this.#isOurs(resource))
-      return { state: 'down', reason: 'BrokerNotAllowed', message: 'it does not allow this namespace' };
+    if (!this.#isOurs(resource)) {
+      const isAsked = proven !== undefined || down !== undefined;
+      return isAsked ? { state: 'down', ...NOT_ALLOWED, ...last } : { state: 'unknown' };
+    }
     if (down !== undefined && goneAt === undefined) return { state: 'down', ...down, ...last };
     const usable = entry === undefined ? undefined : usableOf(entry);
     return usable === undefined ? { state: 'unknown' } : { state: 'up', connection: usable };
@@ -130,7 +139,7 @@ export class BrokerRegistry {
     if (entry.down !== undefined) return false;
     const { connection } = entry;
     await this.#probe(resource, entry);
-    const isUp = this.stateOf(broker).state === 'up';
+    const isUp = isAnswering(entry);
     // From here on its own reconcile looks after it; one that finds this out itself has no need to be asked.
     if (!isUp || entry.connection !== connection) this.askAgain(broker);
     return isUp;
@@ -140,10 +149,7 @@ export class BrokerRegistry {
   async reconcile(name: string, signal: AbortSignal): Promise<Result> {
     const resource = this.#options.source.brokers.get(name);
     if (resource === undefined) return this.#leave(name);
-    if (!this.#isOurs(resource)) {
-      await this.#forget(name);
-      return {};
-    }
+    if (!this.#isOurs(resource)) return this.#withdraw(resource);
     const entry = this.#entryOf(resource);
     await this.#probe(resource, entry);
     const usable = usableOf(entry);
@@ -176,7 +182,7 @@ export class BrokerRegistry {
     return entry;
   }
 
-  /** A broker that no subscription we see may use is another operator's: we may lack the right to its Secret. */
+  /** A broker that no subscription we see may use is another operator's. */
   #isOurs(resource: BrokerResource): boolean {
     const { namespace } = this.#options.source;
     return namespace === undefined || allows(resource, namespace);
@@ -193,6 +199,7 @@ export class BrokerRegistry {
     const { name } = resource.metadata;
     // One that was gone and is back is new to everybody.
     const before = usableOf(entry);
+    entry.isBarred = !this.#isOurs(resource);
     delete entry.goneAt;
     const wasDown = entry.down !== undefined;
     try {
@@ -207,7 +214,8 @@ export class BrokerRegistry {
       this.#options.log.debug({ broker: name, reason: entry.down.reason }, entry.down.message);
     }
     const after = usableOf(entry);
-    this.#options.metrics.brokerUp(name, after !== undefined);
+    if (entry.isBarred) this.#options.metrics.brokerGone(name);
+    else this.#options.metrics.brokerUp(name, after !== undefined);
     if (before !== after || wasDown !== (entry.down !== undefined))
       for (const listener of this.#listeners) listener(name);
     await this.#voice.tell(entry);
@@ -271,6 +279,10 @@ export class BrokerRegistry {
       this.#alarms(client),
       connection.users.look(),
     ]);
+    if (entry.isBarred === true) {
+      await refuseTaken(found, { ...this.#options, resource });
+      return connection;
+    }
     if (alarms === undefined) delete entry.alarms;
     else entry.alarms = alarms;
     // Who is told anew to take it over may do so anew.
@@ -354,7 +366,8 @@ export class BrokerRegistry {
     const { keepMs = 0 } = this.#options;
     const entry = this.#entries.get(name);
     const goneAt = entry?.goneAt ?? performance.now();
-    if (entry !== undefined && entry.goneAt === undefined) this.#voice.tellOfUsers(entry);
+    if (entry !== undefined && entry.goneAt === undefined && entry.isBarred !== true)
+      this.#voice.tellOfUsers(entry);
     const isUsable = entry?.proven !== undefined && isReachable(entry.down);
     if (!isUsable || !this.isNeeded(name) || performance.now() - goneAt >= keepMs) {
       if (entry?.proven !== undefined && isUsable && entry.hadClaim)
@@ -368,6 +381,44 @@ export class BrokerRegistry {
       for (const listener of this.#listeners) listener(name);
     }
     return { requeueAfterMs: Math.max(100, Math.min(this.#probeMs, goneAt + keepMs - performance.now())) };
+  }
+
+  /**
+   * It does not allow our namespace: what that has there goes (docs/adr/0024), now and while one of its resources needs the broker,
+   * so that no deletion leaves anything. Of the broker itself nothing is said, and nothing is made there: it is another
+   * operator's, and we may lack the right to its Secret.
+   */
+  async #withdraw(resource: BrokerResource): Promise<Result> {
+    const { namespace = '' } = this.#options.source;
+    const { name } = resource.metadata;
+    const isNeeded = this.isNeeded(name);
+    const mayHaveUsers = resource.spec.consumerCredentials?.mode === 'PerSubscription';
+    if (!isNeeded && !mayHaveUsers && this.#entries.get(name)?.proven === undefined)
+      return this.#setAside(resource);
+    const entry = this.#entryOf(resource);
+    // One that is under way may have begun before the edit.
+    await entry.probing;
+    await entry.events?.close();
+    delete entry.events;
+    await this.#probe(resource, entry);
+    const { proven, down } = entry;
+    if (proven !== undefined && isReachable(down)) await this.revoke(proven);
+    if (!isNeeded && !mayHaveAnyOf(namespace, entry)) return this.#setAside(resource);
+    if (down !== undefined && entry.failures === 1)
+      this.#options.log.warn(
+        { broker: name, reason: down.reason },
+        `the broker does not allow the namespace ${namespace}, whose users may be left there: ${down.message}`,
+      );
+    return { requeueAfterMs: this.#pause(entry) };
+  }
+
+  /** Nothing of ours is on it. */
+  async #setAside(resource: BrokerResource): Promise<Result> {
+    await this.#forget(resource.metadata.name);
+    const entry = this.#entryOf(resource);
+    entry.isBarred = true;
+    entry.down = NOT_ALLOWED;
+    return {};
   }
 
   async #forget(name: string): Promise<void> {
@@ -385,6 +436,17 @@ export class BrokerRegistry {
   }
 }
 
-function usableOf({ down, goneAt, connection, proven }: Entry): BrokerConnection | undefined {
-  return down === undefined && goneAt === undefined && connection === proven ? proven : undefined;
+/** A user of a namespace is there, or may be. Where not even the Secret could ever be read none of ours was made. */
+function mayHaveAnyOf(namespace: string, { proven, down }: Entry): boolean {
+  if (proven === undefined) return !isReachable(down);
+  return down !== undefined || proven.users.mayHaveAnyOf(namespace);
+}
+
+function isAnswering({ down, goneAt }: Entry): boolean {
+  return down === undefined && goneAt === undefined;
+}
+
+function usableOf(entry: Entry): BrokerConnection | undefined {
+  const { isBarred, connection, proven } = entry;
+  return isAnswering(entry) && isBarred !== true && connection === proven ? proven : undefined;
 }

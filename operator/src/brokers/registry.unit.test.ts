@@ -5,18 +5,20 @@ import { capabilitiesOf } from '@warren/topology';
 import type { FoundExchange } from '@warren/topology';
 import { Registry } from 'prom-client';
 import { createOperatorMetrics } from '../metrics.ts';
-import type { BrokerResource } from '../resources.ts';
+import type { BrokerResource, BrokerSpec } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
+import { markOf } from './claim.ts';
 import type { BrokerClient } from './client.ts';
 import { BrokerRegistry } from './registry.ts';
 
 /** A registry with one EventBroker, whose broker answers or does not. */
-function oneBroker() {
+function oneBroker(spec: Partial<BrokerSpec> = {}, namespace?: string) {
   const resource: BrokerResource = {
     metadata: { name: 'default', uid: 'u' },
-    spec: { secretRef: { namespace: 'a', name: 'b' } },
+    spec: { secretRef: { namespace: 'a', name: 'b' }, ...spec },
   };
   const source: Partial<ResourceSource> = {
+    ...(namespace === undefined ? {} : { namespace }),
     brokers: {
       get: (name) => (name === 'default' ? resource : undefined),
       list: () => [resource],
@@ -29,7 +31,10 @@ function oneBroker() {
         stop: () => Promise.resolve(),
       },
     },
-    readSecret: () => Promise.resolve({ uri: 'amqp://broker', 'management-uri': 'http://broker' }),
+    readSecret: () =>
+      broker.isReadable
+        ? Promise.resolve({ uri: 'amqp://broker', 'management-uri': 'http://broker' })
+        : Promise.reject(Object.assign(new Error('forbidden'), { code: 'WARREN_K8S_FORBIDDEN' })),
     clusterId: () => Promise.resolve('c'),
     writeBrokerStatus: () => {
       broker.tellings += 1;
@@ -39,6 +44,8 @@ function oneBroker() {
   };
   const broker = {
     answers: true,
+    isReadable: true,
+    users: [] as string[],
     looks: 0,
     asks: 0,
     surveys: 0,
@@ -54,7 +61,10 @@ function oneBroker() {
       return Promise.resolve({ version: '4.3.6', clusterName: 'c', exchangeTypes: [] });
     },
     alarms: () => Promise.resolve([]),
-    users: () => Promise.resolve([]),
+    users: () =>
+      Promise.resolve(
+        broker.users.map((name) => ({ name, passwordHash: '', algorithm: undefined, tags: ['warren'] })),
+      ),
     permissions: () => Promise.resolve([]),
     topicPermissions: () => Promise.resolve([]),
     inventory: () => {
@@ -80,8 +90,12 @@ function oneBroker() {
     broker.surveys += 1;
     return Promise.resolve();
   };
+  registry.revoke = () => {
+    broker.users.splice(0);
+    return Promise.resolve();
+  };
   const reconcile = () => registry.reconcile('default', AbortSignal.timeout(5_000));
-  return { registry, broker, reconcile };
+  return { registry, broker, reconcile, resource, exchanges };
 }
 
 test('a broker that comes up is looked at once, and compared with what is wanted', async () => {
@@ -148,4 +162,68 @@ test('a broker that somebody else finds down is looked after by its own reconcil
   expect(await registry.verify('default')).toBe(false);
   expect(await registry.verify('default')).toBe(false);
   expect(broker).toMatchObject({ looks: 3, asks: 1 });
+});
+
+const PER_SUBSCRIPTION: Partial<BrokerSpec> = { consumerCredentials: { mode: 'PerSubscription' } };
+const USERS = ['shop.loyalty@/#3f9a2c01', 'crm.points@/#3f9a2c01'];
+
+test('a broker that does not allow our namespace loses its users, is not told of, and is left when none is there', async () => {
+  const { registry, broker, reconcile, resource, exchanges } = oneBroker(PER_SUBSCRIPTION, 'shop');
+  broker.users = [...USERS];
+  await reconcile();
+  const { tellings } = broker;
+  resource.spec.allowedNamespaces = ['crm'];
+  expect(registry.stateOf('default')).toMatchObject({ state: 'down', reason: 'BrokerNotAllowed' });
+  expect(await reconcile()).toEqual({ requeueAfterMs: 15_000 });
+  expect(broker.users).toEqual([]);
+  expect(await reconcile()).toEqual({});
+  expect(registry.stateOf('default')).toMatchObject({ state: 'down', reason: 'BrokerNotAllowed' });
+  expect(registry.stateOf('default')).not.toHaveProperty('last');
+  expect(broker).toMatchObject({ looks: 3, surveys: 1, tellings });
+  expect(exchanges).toHaveLength(1);
+});
+
+test('a broker that does not allow our namespace is looked at when the operator starts, and nothing is written to it', async () => {
+  const { registry, broker, reconcile, exchanges } = oneBroker(
+    { ...PER_SUBSCRIPTION, allowedNamespaces: ['crm'] },
+    'shop',
+  );
+  broker.users = [...USERS];
+  expect(registry.stateOf('default').state).toBe('unknown');
+  broker.answers = false;
+  const { requeueAfterMs } = await reconcile();
+  expect(requeueAfterMs).toBeLessThanOrEqual(1_000);
+  expect(broker.users).toEqual(USERS);
+  broker.answers = true;
+  await reconcile();
+  expect(broker).toMatchObject({ users: [], surveys: 0, tellings: 0 });
+  expect(exchanges).toEqual([]);
+  // What is not deleted yet needs it.
+  registry.isNeeded = () => true;
+  expect(await reconcile()).toEqual({ requeueAfterMs: 15_000 });
+  expect(registry.stateOf('default')).toHaveProperty('last');
+});
+
+test('a broker that does not allow our namespace is left alone where its Secret cannot be read, and where none has users', async () => {
+  const unreadable = oneBroker({ ...PER_SUBSCRIPTION, allowedNamespaces: ['crm'] }, 'shop');
+  unreadable.broker.isReadable = false;
+  expect(await unreadable.reconcile()).toEqual({});
+  const shared = oneBroker({ allowedNamespaces: ['crm'] }, 'shop');
+  expect(await shared.reconcile()).toEqual({});
+  for (const { registry, broker } of [unreadable, shared]) {
+    expect(broker.looks).toBe(0);
+    expect(registry.stateOf('default').state).toBe('down');
+  }
+});
+
+test('a broker that does not allow our namespace keeps its users where the virtual host is somebody else’s', async () => {
+  const { broker, reconcile, exchanges } = oneBroker(
+    { ...PER_SUBSCRIPTION, allowedNamespaces: ['crm'] },
+    'shop',
+  );
+  const mark = markOf({ broker: 'default', uid: 'another', cluster: 'another' });
+  exchanges.push({ ...mark, internal: false });
+  broker.users = [...USERS];
+  await reconcile();
+  expect(broker.users).toEqual(USERS);
 });

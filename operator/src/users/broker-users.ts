@@ -148,8 +148,12 @@ export class BrokerUsers {
   /** Everybody's of one owner, with their connections: it is deleted, or shares the broker's user from now on. */
   async remove(owner: Omit<UserName, 'vhost'>, signal: AbortSignal): Promise<void> {
     this.#pending.delete(ownerOf(owner));
-    for (const { user, of } of this.#ours())
-      if (ownerOf(of) === ownerOf(owner)) await this.#delete(user, signal);
+    await this.removeAll((of) => ownerOf(of) === ownerOf(owner), signal);
+  }
+
+  /** With their connections. @param isMeant by whose they are */
+  async removeAll(isMeant: (of: UserName) => boolean, signal?: AbortSignal): Promise<void> {
+    for (const { user, of } of this.#ours()) if (isMeant(of)) await this.#delete(user, signal);
   }
 
   /**
@@ -182,6 +186,12 @@ export class BrokerUsers {
   /** There is a user of ours in this virtual host, whatever the policy is now. */
   get hasAny(): boolean {
     return this.#ours().length > 0;
+  }
+
+  /** There is a user of a namespace, or nobody can tell. */
+  mayHaveAnyOf(namespace: string): boolean {
+    if (this.arePerOwner && !this.isKnown) return true;
+    return this.#ours().some(({ of }) => of.namespace === namespace);
   }
 
   #ours(): { user: string; of: UserName }[] {

@@ -29,12 +29,17 @@ export async function revokeUsers(
   const known = source.brokers.get(name);
   if (known === undefined || allows(known, namespaceOf(resource))) return undefined;
   const message = describeNotAllowed(name, namespaceOf(resource));
-  if (broker.state !== 'up') return { message, isNew: false };
-  const { connection } = broker;
+  const connection = reachableBy(broker);
+  if (connection === undefined) return { message, isNew: false };
   const owner = ownerOn(connection);
   const isNew = connection.users.has(owner.of);
   const left = await removeUsersOf(owner, { connection, source, signal });
   return { message: left === undefined ? message : `${message}; ${left}`, isNew };
+}
+
+function reachableBy(broker: BrokerState): BrokerConnection | undefined {
+  if (broker.state === 'unknown') return undefined;
+  return broker.state === 'up' ? broker.connection : broker.last;
 }
 
 export function revocationStory({ message }: Revocation): StoryEvent {

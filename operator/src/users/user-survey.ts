@@ -11,6 +11,7 @@ import { isDeleting, keyOfBound, namespaceOf } from '../subscriptions/claims.ts'
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { bindingNameOf, consumerOf, inForce, isDue } from './handout.ts';
 import type { UserOwner } from './handout.ts';
+import { ownerOf } from './user.ts';
 
 /** By their keys. */
 export interface WorthReconciling {
@@ -32,16 +33,22 @@ export async function surveyUsers(
   const worth: WorthReconciling = { subscriptions: [], publishers: [] };
   if (!users.isKnown || !(users.arePerOwner || users.hasAny)) return worth;
   const broker = source.brokers.get(connection.name);
+  // Of other namespaces another operator knows.
+  const isOthers = (namespace: string) => source.namespace !== undefined && source.namespace !== namespace;
+  const isBarred = (namespace: string) =>
+    broker !== undefined && !isOthers(namespace) && !allows(broker, namespace);
   const named = new Set<string>();
+  /** Whose reconcile takes their users away, and tells of it. */
+  const revoked = new Set<string>();
   /** Notes who is named, and tells whether something about it is not as it should be. */
   const isOff = async ({ resource, of, rights }: UserOwner): Promise<boolean> => {
     const binding = await source.readBinding(resource, bindingNameOf(resource));
     const credentials = inForce(binding, of);
     if (credentials !== undefined) named.add(credentials.user);
     // What is being deleted looks after itself.
-    if (!users.arePerOwner || isDeleting(resource)) return false;
-    if (broker !== undefined && !allows(broker, namespaceOf(resource))) return users.has(of);
-    if (isPaused(resource) || isUnmanaged(resource)) return false;
+    if (isDeleting(resource)) return false;
+    if (isBarred(namespaceOf(resource))) return users.has(of);
+    if (!users.arePerOwner || isPaused(resource) || isUnmanaged(resource)) return false;
     return (
       credentials === undefined ||
       users.troubleWith(credentials, rights) !== undefined ||
@@ -50,17 +57,22 @@ export async function surveyUsers(
   };
   for (const resource of source.subscriptions.list()) {
     if (resource.spec.brokerRef.name !== connection.name) continue;
-    const off = await isOff(consumerOf(resource, connection));
+    const owner = consumerOf(resource, connection);
+    const off = await isOff(owner);
     // What has no binding yet is not that far.
-    if (off && resource.status?.binding !== undefined) worth.subscriptions.push(keyOfBound(resource));
+    if (!off || resource.status?.binding === undefined) continue;
+    worth.subscriptions.push(keyOfBound(resource));
+    revoked.add(ownerOf(owner.of));
   }
   for (const resource of source.publishers.list()) {
     if (resource.spec.brokerRef.name !== connection.name) continue;
-    const off = await isOff(publisherOf(resource, connection));
-    if (off && !isNameTaken(resource, source)) worth.publishers.push(keyOfBound(resource));
+    const owner = publisherOf(resource, connection);
+    const off = await isOff(owner);
+    if (!off || isNameTaken(resource, source)) continue;
+    worth.publishers.push(keyOfBound(resource));
+    revoked.add(ownerOf(owner.of));
   }
-  // Of other namespaces another operator knows.
-  const isOthers = (namespace: string) => source.namespace !== undefined && source.namespace !== namespace;
+  await users.removeAll((of) => isBarred(of.namespace) && !revoked.has(ownerOf(of)));
   await users.retire((user, { namespace }) => named.has(user) || isOthers(namespace), afterMs);
   return worth;
 }

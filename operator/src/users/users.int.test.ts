@@ -333,6 +333,14 @@ test.each(['paused', 'unmanaged'])(
   },
 );
 
+test('a namespace that may not use the broker any more loses its users though the same edit lets everybody share one', async () => {
+  await using t = await twoUsers();
+  const { broker, world, operator } = t;
+  await world.broker({ allowedNamespaces: ['other'] });
+  await eventually(async () => (await usersOf(broker)).length === 0);
+  await eventually(() => operator.condition('loyalty', 'Ready')?.reason === 'BrokerNotAllowed');
+});
+
 test('without the right to make users nothing is handed out, and the EventBroker says what to do', async () => {
   await using broker = await testBroker();
   await using own = await ownUser(broker, 'policymaker');
