@@ -73,6 +73,9 @@ export interface Operator {
 /** A reconcile that has not ended by then has its calls aborted. */
 const RECONCILE_TIMEOUT_MS = 120_000;
 
+/** Who waits for a broker that does not answer only waits: many of those are to hold up no other. */
+const BROKER_WORKERS = 64;
+
 /** Subscriptions come and go by the hundred: how many a broker has is told once for all that did so meanwhile. */
 const GATHER_COUNTS_MS = 300;
 
@@ -118,7 +121,7 @@ export function createOperator(options: OperatorOptions): Operator {
       return registry.reconcile(key, signal);
     },
     sources: [source.brokers.changes],
-    workers: 4,
+    workers: BROKER_WORKERS,
     log,
     ...observed('eventbroker'),
   });
@@ -131,7 +134,7 @@ export function createOperator(options: OperatorOptions): Operator {
       return {};
     },
     sources: [],
-    workers: 4,
+    workers: BROKER_WORKERS,
     log,
     ...observed('eventbroker-counts'),
   });
