@@ -165,7 +165,7 @@ describe('a reflector over real sockets', () => {
     t.server.cutWatches();
     t.server.put(at('a'));
     await eventually(() => t.server.count('GET', isWatch) >= 5);
-    expect(t.reflector.state).toBe('waiting');
+    await eventually(() => t.reflector.state === 'waiting');
     t.server.token = 'mine';
     await eventually(() => t.names().join() === 'a');
   });
