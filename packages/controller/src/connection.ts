@@ -11,7 +11,7 @@ import { readFile } from 'node:fs/promises';
 import type { RequestOptions } from 'node:https';
 import { Agent, ProxyAgent } from 'undici';
 import type { Dispatcher } from 'undici';
-import { systemClock, unlessAborted } from './clock.ts';
+import { linkSignals, systemClock, unlessAborted } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { CredentialsError } from './errors.ts';
 import { clientNodeCredentials, defaultCredentials, forgetPlugins } from './kubeconfig.ts';
@@ -51,7 +51,7 @@ export class ApiConnection {
   readonly #retired = new Set<Dispatcher>();
   #fresh: { until: number; access: Promise<Access> } | undefined;
   #refusals = 0;
-  #closed = false;
+  readonly #closing = new AbortController();
   /** Of the API server, with its port; empty until the first lookup. */
   host = '';
 
@@ -86,7 +86,7 @@ export class ApiConnection {
 
   /** Ends every request and watch that is still open. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort(failed('the cluster client is closed'));
     this.#fresh = undefined;
     const all = [...this.#retired];
     if (this.#pools !== undefined) all.push(this.#pools.requests, this.#pools.unlimited);
@@ -95,24 +95,21 @@ export class ApiConnection {
     await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
   }
 
-  #isClosed(): boolean {
-    return this.#closed;
-  }
-
   async #lookInTime(): Promise<Access> {
-    const limit = new AbortController();
+    const { controller, signal, release } = linkSignals(this.#closing.signal);
     const cancel = this.#clock.after(LOOKUP_MS, () => {
-      limit.abort(failed(`no answer within ${LOOKUP_MS / 1000} s`));
+      controller.abort(failed(`no answer within ${LOOKUP_MS / 1000} s`));
     });
     try {
-      return await unlessAborted(this.#look(), limit.signal);
+      return await unlessAborted(this.#look(), signal);
     } finally {
       cancel();
+      release();
     }
   }
 
   async #look(): Promise<Access> {
-    if (this.#isClosed()) throw failed('the cluster client is closed');
+    this.#closing.signal.throwIfAborted();
     const refusals = this.#refusals;
     const options: RequestOptions = {};
     const headers: Record<string, string> = {};
@@ -129,7 +126,7 @@ export class ApiConnection {
       }
       const token = await tokenFromFile(config);
       if (token !== undefined) headers['Authorization'] = `Bearer ${token}`;
-      if (this.#isClosed()) throw new Error('closed meanwhile');
+      this.#closing.signal.throwIfAborted();
       const { requests, unlimited } = this.#poolsFor(cluster.proxyUrl, options);
       return {
         origin: server.origin,

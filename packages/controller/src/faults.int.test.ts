@@ -251,6 +251,15 @@ describe('credentials that cannot be looked up', () => {
     await eventually(() => t.reflector.state === 'watching');
     await t.reflector.stop();
   });
+
+  test('hold nothing up when the client is closed', async () => {
+    await using t = await setup();
+    t.credentials.hang();
+    const call = t.configMaps.get({ namespace: 'shop', name: 'a' });
+    const failing = expect(call).rejects.toMatchObject({ code: 'WARREN_K8S_CREDENTIALS' });
+    await t.cluster.close();
+    await failing;
+  });
 });
 
 describe('a controller on a faulty API server', () => {
