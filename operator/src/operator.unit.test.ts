@@ -13,6 +13,7 @@ function collectionOf<T>(resources: ReadonlyMap<string, T>): Collection<T> {
     get: (key) => resources.get(key),
     list: () => [...resources.values()],
     revision: 0,
+    onChange: () => undefined,
     changes: {
       name: 'listed once',
       synced: Promise.resolve(),
