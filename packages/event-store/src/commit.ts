@@ -11,7 +11,9 @@
  * writers that append to the same head insert the same `_id`, and the database lets one of them win. The id of the
  * first event is random, so it tells our own commit from another's after an insert of unknown outcome.
  */
+import { ContractError } from '@warren/contracts';
 import type { Catalogue, Event } from '@warren/contracts';
+import { LogNewerError } from './errors.ts';
 
 /** Which handler did what it did because of which message. */
 export interface Once {
@@ -90,7 +92,22 @@ export function toCommit(document: CommitDocument): Commit {
   };
 }
 
-/** The events of commits, upcast to the newest version of their schemas. */
+/**
+ * The events of commits, upcast to the newest version of their schemas.
+ * @throws {LogNewerError} when one is of a type or version that the catalogue has not.
+ */
 export function upcastEvents(commits: readonly Commit[], catalogue: Catalogue): Event[] {
-  return commits.flatMap(({ events }) => events.map((event) => catalogue.upcast(event)));
+  return commits.flatMap(({ events }) => events.map((event) => upcast(event, catalogue)));
+}
+
+/** In its own log a service can only meet what a newer version of it has written: that ends with the update. */
+function upcast(event: Event, catalogue: Catalogue): Event {
+  try {
+    return catalogue.upcast(event);
+  } catch (error) {
+    if (error instanceof ContractError && error.code === 'WARREN_UNKNOWN_EVENT') {
+      throw new LogNewerError(event, { cause: error });
+    }
+    throw error;
+  }
 }

@@ -8,6 +8,7 @@
  * | `WARREN_APPEND_INVALID` | AppendInvalidError | what was given cannot be appended | fix the caller |
  * | `WARREN_APPEND_UNKNOWN` | AppendUnknownError | the database did not answer in time; the commit may be stored or not | append again with the same `once`, or with the same expected version |
  * | `WARREN_LOG_CORRUPT` | LogCorruptError | an aggregate's versions have a gap | stop and look: somebody wrote around the store |
+ * | `WARREN_LOG_NEWER` | LogNewerError | a newer version of the service has written an event that this one cannot read | try again when the update is over |
  * | `WARREN_STORE_CLOSED` | StoreClosedError | the connection is not open (yet, or any more) | connect first |
  * | `WARREN_PROJECTION_INVALID` | ProjectionInvalidError | a projection's name or document is not allowed | fix the projection |
  * | `WARREN_PROJECTION_UNKNOWN` | ProjectionUnknownError | another version of the service keeps a projection that this one does not know | wait until the update is over; the other one marks |
@@ -16,6 +17,7 @@
  *
  * Data that breaks its contract is `ContractError` of `@warren/contracts`.
  */
+import type { Event } from '@warren/contracts';
 import type { Commit } from './commit.ts';
 
 export class ConcurrencyError extends Error {
@@ -58,6 +60,19 @@ export class AppendUnknownError extends Error {
 export class LogCorruptError extends Error {
   override readonly name = 'LogCorruptError';
   readonly code = 'WARREN_LOG_CORRUPT';
+}
+
+/** In a rolling update. Not permanent: a replica of the newer version reads the same log. */
+export class LogNewerError extends Error {
+  override readonly name = 'LogNewerError';
+  readonly code = 'WARREN_LOG_NEWER';
+
+  constructor({ aggregateId, version, type, schemaVersion }: Event, options: ErrorOptions) {
+    super(
+      `${aggregateId} at version ${version} is ${type} version ${schemaVersion}, which this version of the service does not know`,
+      options,
+    );
+  }
 }
 
 export class StoreClosedError extends Error {

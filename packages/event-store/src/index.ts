@@ -24,6 +24,7 @@ export {
   ConcurrencyError,
   InboxBusyError,
   LogCorruptError,
+  LogNewerError,
   ProjectionInvalidError,
   ProjectionUnknownError,
   RebuildSupersededError,

@@ -2,8 +2,8 @@
  * Errors as HTTP says them: `application/problem+json` (RFC 9457).
  *
  * Everything that a handler throws becomes exactly one problem: a {@link Problem} as it is, a {@link Refusal} as 409,
- * body parser errors as 400, 413 or 415, a database or broker that is away as 503, all else as 500 without a word
- * about the inside.
+ * body parser errors as 400, 413 or 415, a database or broker that is away, and what else passes, as 503, all else as
+ * 500 without a word about the inside.
  */
 import type { z } from 'zod';
 import { Refusal } from './errors.ts';
@@ -158,10 +158,19 @@ function jsonComplaint(error: Error): string {
   return position === undefined ? 'is not JSON' : `is not JSON at ${position}`;
 }
 
-/** The database is away, or too many want the same thing at once: the client may try again. */
+/** What passes, by the code of its error. */
+const passing = new Map<unknown, string>([
+  ['WARREN_CONCURRENCY', 'Too many want to change this at once.'],
+  ['WARREN_LOG_NEWER', 'The service is being updated.'],
+]);
+
+/** The database is away, or something else that passes: the client may try again. */
 function unavailable(error: unknown): Problem | undefined {
-  const busy = error instanceof Error && 'code' in error && error.code === 'WARREN_CONCURRENCY';
-  if (!busy && !isUnavailable(error)) return undefined;
-  const why = busy ? 'Too many want to change this at once.' : 'The database does not answer now.';
+  const why = isUnavailable(error)
+    ? 'The database does not answer now.'
+    : error instanceof Error && 'code' in error
+      ? passing.get(error.code)
+      : undefined;
+  if (why === undefined) return undefined;
   return new Problem(503, 'unavailable', `${why} Try again soon.`, { headers: { 'Retry-After': '2' } });
 }

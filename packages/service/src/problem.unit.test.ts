@@ -1,7 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
+import { LogNewerError } from '@warren/event-store';
 import { z } from 'zod';
 import { Refusal } from './errors.ts';
 import { invalid, Problem, problemOf } from './problem.ts';
+import { asEvent } from './testing/given.ts';
 
 const parserError = (more: object) => Object.assign(new Error('from the parser'), more);
 
@@ -52,6 +54,15 @@ describe('a problem', () => {
   test('is 503 with Retry-After when the database is away', () => {
     const away = Object.assign(new Error('connect ECONNREFUSED'), { name: 'MongoServerSelectionError' });
     expect(problemOf(away)).toMatchObject({ status: 503, headers: { 'Retry-After': '2' } });
+  });
+
+  test('is 503 with Retry-After when a newer version of the service has written what is read', () => {
+    const newer = new LogNewerError(asEvent({ type: 'OrderPlaced', data: {} }), {});
+    expect(problemOf(newer)).toMatchObject({
+      status: 503,
+      message: 'The service is being updated. Try again soon.',
+      headers: { 'Retry-After': '2' },
+    });
   });
 
   test('is 500 without a word about the inside for everything else', () => {
