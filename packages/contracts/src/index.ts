@@ -1,5 +1,6 @@
 /** The events that services share: what they are, what is in them, how they travel. */
 export type { Event, NewEvent } from './event.ts';
+export { eventKeyOf } from './event-key.ts';
 export { routingKeyOf, isEventTypeName } from './routing-key.ts';
 export { defineEvent } from './event-type.ts';
 export type { DataOf, EventDefinition, EventOf, EventType, EventVersion, Upcaster } from './event-type.ts';

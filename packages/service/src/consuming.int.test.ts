@@ -81,6 +81,31 @@ describe('a service that consumes', () => {
     expect(await subscription.deadLetter()).toBeUndefined();
   });
 
+  test('tells events of two publishers apart that number theirs both from 1, and a redelivery of each', async () => {
+    await using ground = await bench();
+    const subscription = await ground.subscribe('points', ['order.completed']);
+    const sent: string[] = [];
+    const running = await ground.start(
+      service(async ({ aggregateId }, { execute, once }) => {
+        await once(() => Promise.resolve(void sent.push(aggregateId)));
+        await execute(points, 'account-1', { orderId: aggregateId });
+      }),
+    );
+    const both = [
+      order('a', { id: '1', source: 'legacy-a' }),
+      order('b', { id: '1', source: 'legacy-b' }),
+    ] as const;
+    await subscription.publish(...both);
+    await eventually(() => ground.spy.events('PointsEarned').length === 2);
+    await subscription.publish(...both);
+    await eventually(
+      async () => (await metric(running.url, 'warren_events_consumed_total', { outcome: 'duplicate' })) === 2,
+    );
+    expect(sent.sort()).toEqual(['a', 'b']);
+    const earned = ground.spy.events('PointsEarned').map(({ data }) => (data as Earn).orderId);
+    expect([...new Set(earned)].sort()).toEqual(['a', 'b']);
+  });
+
   test.each([
     ['is not JSON', Buffer.from('{"orderId":'), 'WARREN_MALFORMED_EVENT'],
     [

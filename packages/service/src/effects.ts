@@ -2,6 +2,7 @@
  * How handlers and requests change something: through the store, with the causes of the work at hand.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { eventKeyOf } from '@warren/contracts';
 import type { Event } from '@warren/contracts';
 import { InboxBusyError } from '@warren/event-store';
 import type { Decider, EventStore, Inbox, Once, Outcome } from '@warren/event-store';
@@ -39,6 +40,7 @@ export function createEffects(options: {
   return (event, delivery) => {
     let effects = 0;
     let before = 0;
+    const messageId = eventKeyOf(event);
     const handlerName = (effect: string | undefined) =>
       effect === undefined ? subscription : `${subscription}/${effect}`;
     const count = (how: 'now' | 'before') => {
@@ -56,7 +58,7 @@ export function createEffects(options: {
         },
         log,
         execute: async (decider, aggregateId, command, { effect } = {}) => {
-          const once = { handler: handlerName(effect), messageId: event.id };
+          const once = { handler: handlerName(effect), messageId };
           const { alreadyHandled } = await executeCommand(store, decider, aggregateId, command, once);
           count(alreadyHandled ? 'before' : 'now');
         },
@@ -65,7 +67,7 @@ export function createEffects(options: {
             effect(key, AbortSignal.any([claim, delivery.signal]));
           for (;;) {
             try {
-              const { done } = await inbox.once(handlerName(name), event.id, run, { leaseMs });
+              const { done } = await inbox.once(handlerName(name), messageId, run, { leaseMs });
               return count(done);
             } catch (error) {
               if (!(error instanceof InboxBusyError) || delivery.signal.aborted) throw error;

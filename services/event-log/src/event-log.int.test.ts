@@ -51,6 +51,23 @@ describe('the event log', () => {
     expect(await subscription.deadLetter()).toBeUndefined();
   });
 
+  test('keeps events of two publishers that number theirs both from 1, each once, and pages through them', async () => {
+    await using ground = await bench();
+    const subscription = await ground.subscribe('event-log', ['#']);
+    const { url } = await ground.start(eventLogService);
+    const numbered = ['legacy-a', 'legacy-b', 'legacy-c'].map((source) =>
+      asEvent({ type: 'UniverseEnded', data: { source } }, 0, { id: '1', source }),
+    );
+    await subscription.publish(...numbered, ...numbered);
+    await eventually(async () => (await page(url)).events.length === 3);
+    await eventually(async () => (await subscription.depth()) === 0);
+
+    const first = await page(url, { limit: '2' });
+    const rest = await page(url, { limit: '2', since: first.next ?? '' });
+    const seen = [...first.events, ...rest.events].sort((a, b) => (a.source < b.source ? -1 : 1));
+    expect(seen).toEqual(numbered);
+  });
+
   test('is read by aggregate, by type, from a time on, and page by page', async () => {
     await using ground = await bench();
     const subscription = await ground.subscribe('event-log', ['#']);

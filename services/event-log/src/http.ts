@@ -4,12 +4,12 @@ import type { Route } from '@warren/service';
 import { z } from 'zod';
 import type { EventLog, LogQuery } from './log.ts';
 
-/** A time, or the `next` of an earlier page: `<time>~<id>`. */
+/** A time, or the `next` of an earlier page: `<time>~<key>`. */
 const since = z
   .string()
   .max(300)
   .transform((value, context): NonNullable<LogQuery['since']> => {
-    const [time = '', ...id] = value.split('~');
+    const [time = '', ...key] = value.split('~');
     const date = new Date(time);
     if (!/^\d{4}-\d{2}-\d{2}/.test(time) || Number.isNaN(date.getTime())) {
       context.addIssue({
@@ -18,7 +18,7 @@ const since = z
       });
       return z.NEVER;
     }
-    return { timestamp: date.toISOString(), ...(id.length === 0 ? {} : { afterId: id.join('~') }) };
+    return { timestamp: date.toISOString(), ...(key.length === 0 ? {} : { afterKey: key.join('~') }) };
   });
 
 const query = z.object({
@@ -46,11 +46,14 @@ export const eventLogRoutes = (log: EventLog): readonly Route[] => [
     query,
     responses: { 200: { description: 'A page', schema: page } },
     handle: async ({ query }) => {
-      const events = await log.find(query);
-      const last = events.length < query.limit ? undefined : events.at(-1);
+      const found = await log.find(query);
+      const last = found.length < query.limit ? undefined : found.at(-1);
       return {
         status: 200,
-        body: { events, ...(last === undefined ? {} : { next: `${last.timestamp}~${last.id}` }) },
+        body: {
+          events: found.map(({ event }) => event),
+          ...(last === undefined ? {} : { next: `${last.event.timestamp}~${last.key}` }),
+        },
       };
     },
   }),

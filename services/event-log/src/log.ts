@@ -2,18 +2,25 @@
  * The immutable log of everything that was ever published, as it was published: no upcasting, nothing left out, each
  * event once. Read it with the catalogue's upcasters.
  */
+import { eventKeyOf } from '@warren/contracts';
 import type { Event } from '@warren/contracts';
 import type { App } from '@warren/service';
 
-/** An event in the log: the event, with its id as the key. */
-type LogDocument = Omit<Event, 'id'> & { _id: string; receivedAt: Date };
+/** An event in the log. Its `id` is left out where it is the key. */
+type LogDocument = Omit<Event, 'id'> & { _id: string; id?: string; receivedAt: Date };
+
+/** An event and its place among those of the same time. */
+export interface LoggedEvent {
+  readonly key: string;
+  readonly event: Event;
+}
 
 /** What to look for; all of it must hold. */
 export interface LogQuery {
   readonly aggregateId?: string | undefined;
   readonly type?: string | undefined;
   /** From this time on, or after this place in the log. */
-  readonly since?: { readonly timestamp: string; readonly afterId?: string } | undefined;
+  readonly since?: { readonly timestamp: string; readonly afterKey?: string } | undefined;
   readonly limit: number;
 }
 
@@ -23,7 +30,7 @@ export interface EventLog {
   /** Whether it was new. */
   append(event: Event): Promise<boolean>;
   /** In the order of their timestamps. */
-  find(query: LogQuery): Promise<Event[]>;
+  find(query: LogQuery): Promise<LoggedEvent[]>;
   /** Completed orders and their sum, by day (UTC) and currency. */
   salesByDay(): Promise<DaySales[]>;
 }
@@ -50,8 +57,14 @@ export function createEventLog(database: App['database']): EventLog {
       ]);
     },
     append: async ({ id, ...event }) => {
+      const key = eventKeyOf({ id, ...event });
       try {
-        await log().insertOne({ _id: id, ...event, receivedAt: new Date() });
+        await log().insertOne({
+          _id: key,
+          ...(key === id ? {} : { id }),
+          ...event,
+          receivedAt: new Date(),
+        });
         return true;
       } catch (error) {
         if (error instanceof Error && 'code' in error && error.code === 11000) return false;
@@ -69,7 +82,7 @@ export function createEventLog(database: App['database']): EventLog {
         .limit(limit)
         .batchSize(limit)
         .toArray();
-      return found.map(({ _id, receivedAt: _, ...event }) => ({ id: _id, ...event }));
+      return found.map(({ _id: key, receivedAt: _, ...event }) => ({ key, event: { id: key, ...event } }));
     },
     salesByDay: async () => {
       const rows = await log().aggregate<SalesRow>(salesPipeline).toArray();
@@ -83,11 +96,11 @@ export function createEventLog(database: App['database']): EventLog {
   };
 }
 
-function sinceFilter({ timestamp, afterId }: NonNullable<LogQuery['since']>) {
-  if (afterId === undefined) return { timestamp: { $gte: timestamp } };
+function sinceFilter({ timestamp, afterKey }: NonNullable<LogQuery['since']>) {
+  if (afterKey === undefined) return { timestamp: { $gte: timestamp } };
   return {
     timestamp: { $gte: timestamp },
-    $or: [{ timestamp: { $gt: timestamp } }, { _id: { $gt: afterId } }],
+    $or: [{ timestamp: { $gt: timestamp } }, { _id: { $gt: afterKey } }],
   };
 }
 

@@ -1,5 +1,5 @@
 /** Who is told what: a mail for each of three events, sent once and then written down. */
-import { OrderCancelled, OrderCompleted, UserCreated } from '@warren/contracts';
+import { eventKeyOf, OrderCancelled, OrderCompleted, UserCreated } from '@warren/contracts';
 import type { Event } from '@warren/contracts';
 import { on, RetryLaterError } from '@warren/service';
 import type { Handler, HandlerContext } from '@warren/service';
@@ -13,7 +13,7 @@ export function notificationHandlers(addresses: Addresses, mailer: Mailer): read
   /** First the mail, claimed by its event; then the fact. A crash between the two repeats only the second. */
   async function notify(event: Event, to: Address, mail: Mail, context: HandlerContext): Promise<void> {
     await context.once((key) => mailer.send(to, mail, key));
-    const notificationId = notificationIdOf(event.id);
+    const notificationId = notificationIdOf(eventKeyOf(event));
     await context.execute(notificationDecider, notificationId, {
       notificationId,
       userId: to.userId,

@@ -7,8 +7,8 @@ import type { Decider } from '@warren/event-store';
 export type Sent = DataOf<typeof NotificationSent>;
 
 /** The notification about an event. */
-export function notificationIdOf(eventId: string): string {
-  return `notification-${eventId}`;
+export function notificationIdOf(eventKey: string): string {
+  return `notification-${eventKey}`;
 }
 
 /** The rules of a notification: there is one, whatever is delivered how often. */
