@@ -7,7 +7,7 @@
  * |---|---|---|
  * | handled | handled | acked |
  * | its effect is there already | duplicate | acked |
- * | nobody here handles this type | ignored | acked |
+ * | nobody here handles this type | ignored | acked; the log says so, once for each type |
  * | not an event, or against its contract, or refused by the domain | rejected | failed_events at once, with the reason |
  * | the database is away | postponed | given back at no attempt; the subscription pauses (subscription.ts) |
  * | anything else | failed | tried again, at last failed_events |
@@ -38,12 +38,25 @@ export interface DeliveryOptions {
   readonly effects: DeliveryEffects;
 }
 
+/** Types that the log names as ignored; what others send must not fill it, nor the memory. */
+const namedTypes = 100;
+
 /** The function that a consumer calls for each delivery. */
 export function createDeliveryHandler(
   options: DeliveryOptions,
 ): (delivery: Delivery, consumer: { readonly signal: AbortSignal }) => Promise<void> {
   const handlers = new Map(options.handlers.map((handler) => [handler.type, handler]));
   const { subscription, metrics, log } = options;
+  const ignored = new Set<string>();
+  /** By a pattern that may be meant; otherwise the subscription was changed before the code, and the event is lost. */
+  const warnOnce = (type: string) => {
+    if (ignored.has(type) || ignored.size >= namedTypes) return;
+    ignored.add(type);
+    log.warn(
+      { subscription, type },
+      'nobody here handles this type: its events are acknowledged and dropped',
+    );
+  };
 
   return async (delivery, consumer) => {
     const { queue } = delivery;
@@ -64,6 +77,7 @@ export function createDeliveryHandler(
     const handler = handlers.get(event.type) ?? handlers.get('*');
     if (handler === undefined) {
       report(type, 'ignored');
+      warnOnce(event.type);
       return;
     }
     const facts = {
