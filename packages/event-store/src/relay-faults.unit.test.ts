@@ -91,6 +91,60 @@ describe('when a publication fails', () => {
   });
 });
 
+describe('when more aggregates are held than are remembered', () => {
+  test('the others go on, and in the end all go through', async () => {
+    const memory = memoryOutbox();
+    const process = memory.process();
+    const { ids, publish } = memoryBroker();
+    const held = new Set<string>();
+    let full = true;
+    const relay = startRelay(process, {
+      maxLanes: 5,
+      pollMs: 2,
+      backoff: { initialMs: 60_000, maxMs: 60_000 },
+      publish: (event) =>
+        full && event.aggregateId !== 'good'
+          ? Promise.reject(new Error('the queue is full'))
+          : publish(event),
+      observer: { held: ({ aggregateId }) => held.add(aggregateId) },
+    });
+    for (let n = 0; n < 20; n++) process.append(`bad${n}`);
+    await eventually(() => held.size === 20);
+    process.append('good');
+    await eventually(() => !memory.pending.has('good@1'));
+    expect(ids).toEqual(['good#1']);
+    full = false;
+    await eventually(() => memory.pending.size === 5); // which are held for a minute
+    relay.wake();
+    await eventually(() => memory.pending.size === 0);
+    expect(ids).toHaveLength(21);
+  });
+
+  test('those of which events were confirmed are kept, so that these are not sent again', async () => {
+    const memory = memoryOutbox();
+    const process = memory.process({
+      unprojected: (commits) =>
+        commits
+          .filter(({ aggregateId }) => aggregateId === 'a')
+          .map((commit) => ({ projection: 'p', commit, error: new Error('not now') })),
+    });
+    const { ids, publish } = memoryBroker();
+    const held: string[] = [];
+    startRelay(process, {
+      maxLanes: 2,
+      pollMs: 2,
+      publish: (event) =>
+        event.aggregateId === 'a' ? publish(event) : Promise.reject(new Error('the queue is full')),
+      observer: { held: ({ aggregateId }) => held.push(aggregateId) },
+    });
+    for (let n = 0; n < 5; n++) process.append(`bad${n}`);
+    await eventually(() => new Set(held).size === 5);
+    process.append('a');
+    await eventually(() => held.filter((aggregateId) => aggregateId === 'a').length === 10);
+    expect(ids).toEqual(['a#1']);
+  });
+});
+
 describe('when the database fails', () => {
   test('a mark is tried again until it succeeds, and nothing is published twice meanwhile', async () => {
     const memory = memoryOutbox();

@@ -40,7 +40,11 @@ test('no event is lost, overtaken or marked too early', async () => {
     fc.asyncProperty(
       fc.array(step, { minLength: 1, maxLength: 30 }),
       fc.infiniteStream(answer),
-      fc.record({ batch: fc.integer({ min: 1, max: 5 }), window: fc.integer({ min: 1, max: 4 }) }),
+      fc.record({
+        batch: fc.integer({ min: 1, max: 5 }),
+        window: fc.integer({ min: 1, max: 4 }),
+        maxLanes: fc.integer({ min: 1, max: 4 }),
+      }),
       async (steps: Step[], answers, limits) => {
         const memory = memoryOutbox();
         const published: string[] = [];

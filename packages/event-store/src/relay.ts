@@ -3,7 +3,8 @@
  *
  * **A lane** is one aggregate on its way. It is queued, then busy (its pending commits are read, published one event
  * after another, each after the confirm of the one before, then marked), then gone; or held, when a publication
- * failed: it tries again after a jittered back-off that doubles, and the other lanes go on meanwhile.
+ * failed: it tries again after a jittered back-off that doubles, and the other lanes go on meanwhile. There is room for
+ * so many that are held, and for as many that are on their way: what finds none is the sweep's.
  *
  * **Who finds work.** An append of this process wakes its aggregate's lane at once. What others left behind (they
  * died, or could not publish) is found by the sweep, which looks at everything that has been pending for `graceMs`.
@@ -33,7 +34,7 @@ export interface RelayStore {
 export interface RelayObserver {
   published?(event: Event): void;
   marked?(commits: number): void;
-  /** An aggregate could not go on; it will after `retryInMs`. `failures` in a row, from 1. */
+  /** An aggregate could not go on; it will after `retryInMs`, or when the sweep finds it. `failures` in a row, from 1. */
   held?(held: {
     readonly aggregateId: string;
     readonly error: unknown;
@@ -54,6 +55,8 @@ export interface RelayOptions {
   readonly batch?: number;
   /** How many aggregates are on their way at once; 256. */
   readonly window?: number;
+  /** How many aggregates are remembered at once that wait for their turn, and how many that are held; 10,000. */
+  readonly maxLanes?: number;
   /** What the sweep leaves to the process that appended it; 2000. */
   readonly graceMs?: number;
   /** After how long without a sign another replica sweeps; 6000. */
@@ -95,15 +98,13 @@ interface Lane {
 /** How many batches a page of the sweep has: finding what is pending costs the same whatever the page's size. */
 const SWEEP_PAGE = 10;
 
-/** Beyond this many lanes the sweep finds the rest: an outage must not fill the memory. */
-const MAX_LANES = 10_000;
-
 export function createRelay({
   store,
   publish,
   pollMs = 1000,
   batch = 500,
   window = 256,
+  maxLanes = 10_000,
   graceMs = 2000,
   leaseMs = 6000,
   backoff = { initialMs: 100, maxMs: 30_000 },
@@ -113,6 +114,7 @@ export function createRelay({
   const holder = randomUUID();
   const lanes = new Map<string, Lane>();
   const queue = new Set<Lane>();
+  const held = new Set<Lane>();
   const work = new Set<Promise<unknown>>();
   const stopping = new AbortController();
   const { signal } = stopping;
@@ -151,7 +153,8 @@ export function createRelay({
       if (lane.state === 'busy' && !found) lane.again = true;
       return;
     }
-    if (lanes.size >= MAX_LANES) return;
+    // The sweep finds the rest: an outage must not fill the memory.
+    if (lanes.size - held.size >= maxLanes) return;
     const fresh: Lane = { aggregateId, state: 'queued', again: false, publishedTo: 0, failures: 0 };
     lanes.set(aggregateId, fresh);
     queue.add(fresh);
@@ -264,6 +267,7 @@ export function createRelay({
 
   function hold(lane: Lane, error: unknown): void {
     lane.state = 'held';
+    held.add(lane);
     lane.failures++;
     const retryInMs = backoffMs(lane.failures, backoff);
     lane.timer = setTimeout(() => {
@@ -272,10 +276,28 @@ export function createRelay({
     }, retryInMs);
     const { aggregateId, failures } = lane;
     observe(() => observer.held?.({ aggregateId, error, failures, retryInMs }));
+    if (held.size > maxLanes) forget(dispensable(lane));
+  }
+
+  /** Leaves a held lane to the sweep. */
+  function forget(lane: Lane): void {
+    clearTimeout(lane.timer);
+    held.delete(lane);
+    lanes.delete(lane.aggregateId);
+  }
+
+  /** One of which nothing was confirmed, if there is one: what another has confirmed would be published again. */
+  function dispensable(newest: Lane): Lane {
+    if (newest.publishedTo === 0) return newest;
+    for (const lane of held) {
+      if (lane.publishedTo === 0) return lane;
+    }
+    return newest;
   }
 
   function requeue(lane: Lane): void {
     clearTimeout(lane.timer);
+    held.delete(lane);
     lane.state = 'queued';
     queue.add(lane);
   }
@@ -301,14 +323,14 @@ export function createRelay({
         if (all || (await mayISweep())) {
           const page = await outbox.pendingAggregates({
             ...(after !== undefined && { after }),
-            limit: batch * SWEEP_PAGE,
+            limit: Math.min(batch * SWEEP_PAGE, maxLanes),
             minAgeMs: all ? 0 : graceMs,
           });
           after = page.next;
           const before = lanes.size;
           for (const aggregateId of page.aggregateIds) enqueue(aggregateId, { found: true });
-          // A page in which nothing was new is no reason to hurry.
-          moreToSweep = after !== undefined && (all || lanes.size > before);
+          // A page in which nothing was new is no reason to hurry, nor are those for which there was no room.
+          moreToSweep = after !== undefined && (all || (lanes.size > before && held.size < maxLanes));
           all &&= after !== undefined;
           pump();
         }
@@ -324,8 +346,8 @@ export function createRelay({
    * are harmless.
    */
   async function mayISweep(): Promise<boolean> {
-    const held = await outbox.sweepLease.hold(holder, leaseMs);
-    return held || performance.now() - (startedAt ?? 0) < leaseMs + graceMs;
+    const leased = await outbox.sweepLease.hold(holder, leaseMs);
+    return leased || performance.now() - (startedAt ?? 0) < leaseMs + graceMs;
   }
 
   async function untilNextSweep(): Promise<void> {
@@ -341,7 +363,7 @@ export function createRelay({
   async function end(deadlineMs: number): Promise<void> {
     stopping.abort(new Error('the relay was stopped'));
     unsubscribe?.();
-    for (const { timer } of lanes.values()) clearTimeout(timer);
+    for (const { timer } of held) clearTimeout(timer);
     for (const idle of onIdle.splice(0)) idle();
     const settled = async (): Promise<void> => {
       while (work.size > 0) await Promise.allSettled(work);
@@ -362,9 +384,7 @@ export function createRelay({
     wake(aggregateId) {
       if (signal.aborted) return;
       if (aggregateId === undefined) {
-        for (const lane of lanes.values()) {
-          if (lane.state === 'held') requeue(lane);
-        }
+        for (const lane of held) requeue(lane);
         sweepAll = true;
         sweepSoon.resolve(undefined);
         pump();
