@@ -35,7 +35,7 @@ export interface Outbox {
     aggregateIds: readonly string[],
     limit: number,
   ): Promise<{ readonly commits: readonly Commit[]; readonly more: boolean }>;
-  /** Makes certain that the commits are projected; returns those that are not. */
+  /** Makes certain that the commits are projected; returns where they are not, in no order. See `Projector.ensure`. */
   ensureProjected(commits: readonly Commit[]): Promise<readonly ProjectionFailure[]>;
   /** The commits are projected and published. */
   mark(commitIds: readonly string[]): Promise<void>;

@@ -131,6 +131,27 @@ describe('a projection', () => {
     }
   });
 
+  test('that cannot read a later commit has every one before it when these are marked', async () => {
+    await using database = await testDatabase();
+    await using opened = await openStore(database.url, { projections });
+    const { store } = opened;
+    await using blind = await openStore(database.url); // appends without projecting, as a process that died does
+    await blind.store.append('o', 0, [placed('o', { userId: 'ada' })], cause);
+    const { id } = await blind.store.append('o', 1, [placed('o', { userId: 'bob' })], cause);
+    await blind.connection
+      .db!.collection<{ _id: string }>('commits')
+      .updateOne({ _id: id }, { $set: { 'events.0.schemaVersion': 99 } });
+    const relay = createRelay({ store, publish: () => Promise.resolve(), graceMs: 0 });
+    relay.start();
+    try {
+      await eventually(async () => (await relay.backlog()).count === 1);
+      expect(await store.projection(spending).get('ada')).toEqual({ total: 10, orders: 1 });
+      expect(await store.projection(orders).get('o')).toMatchObject({ versions: [1] });
+    } finally {
+      await relay.stop();
+    }
+  });
+
   test('may not touch what belongs to the store, nor take its names', async () => {
     await using database = await testDatabase();
     const greedy = defineProjection<{ _id: string }>({

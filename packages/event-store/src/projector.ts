@@ -36,7 +36,8 @@ export interface Projector {
   applyFresh(commit: Commit): Promise<void>;
   /**
    * Makes certain that the commits (of each aggregate in order) are in every projection, building ones included.
-   * Returns which are not, and why; of an aggregate the commits after a failed one are not tried.
+   * Returns which are not, and why: of an aggregate and a projection at least the first, for those after it are not
+   * tried. In no order.
    */
   ensure(commits: readonly Commit[]): Promise<ProjectionFailure[]>;
   /** Applies the commit to one collection of a projection. */
@@ -122,16 +123,16 @@ export function createProjector({
     commits: readonly Commit[],
   ): Promise<ProjectionFailure[]> {
     const failures: ProjectionFailure[] = [];
-    const failed = new Set<string>();
-    const fail = (commit: Commit, error: unknown): void => {
-      failed.add(commit.aggregateId);
-      failures.push({ projection: projection.name, commit, error });
-    };
+    const fail = (commit: Commit, error: unknown): void =>
+      void failures.push({ projection: projection.name, commit, error });
     const wanted: { commit: Commit; keys: ReadonlySet<string> }[] = [];
+    const unreadable = new Set<string>();
     for (const commit of commits) {
+      if (unreadable.has(commit.aggregateId)) continue;
       try {
         wanted.push({ commit, keys: keysOf(projection, upcastEvents([commit], catalogue)) });
       } catch (error) {
+        unreadable.add(commit.aggregateId);
         fail(commit, error);
       }
     }
@@ -141,6 +142,7 @@ export function createProjector({
       .find({ _id: { $in: [...keys] } }, { projection: { _warren: 1 }, batchSize: keys.size + 1 })
       .toArray();
     const byKey = new Map(heads.map((head) => [head._id, head]));
+    const failed = new Set<string>();
     for (const { commit, keys: own } of wanted) {
       if (failed.has(commit.aggregateId)) continue;
       try {
@@ -149,6 +151,7 @@ export function createProjector({
             await bringUp(projection, name, key, commit);
         }
       } catch (error) {
+        failed.add(commit.aggregateId);
         fail(commit, error);
       }
     }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { eventually } from '@warren/environment/testing';
+import type { Commit } from './commit.ts';
 import { memoryOutbox } from './testing/memory-outbox.ts';
 import { memoryBroker, never, startRelay, stopRelays } from './testing/relay-fixture.ts';
 
@@ -216,6 +217,27 @@ describe('when the database fails', () => {
     projected = true;
     await eventually(() => memory.pending.size === 0);
     expect(ids).toHaveLength(4);
+  });
+
+  test('of several projections that lack commits, the one that is furthest behind decides what is marked', async () => {
+    const memory = memoryOutbox();
+    const failureOf = (projection: string, commit: Commit) => ({
+      projection,
+      commit,
+      error: new Error('no'),
+    });
+    const process = memory.process({
+      unprojected: (commits) => {
+        const [first, second, third] = commits;
+        if (!first || !second || !third) return [];
+        return [failureOf('p', third), failureOf('q', second)];
+      },
+    });
+    for (let n = 0; n < 3; n++) process.append('a');
+    const { ids, publish } = memoryBroker();
+    startRelay(process, { publish, backoff: { initialMs: 60_000, maxMs: 60_000 } });
+    await eventually(() => ids.length === 3 && memory.pending.size < 3);
+    expect([...memory.pending]).toEqual(['a@2', 'a@3']);
   });
 });
 

@@ -245,7 +245,9 @@ export function createRelay({
       if (commits.length > 0) failure ??= outcome.error;
       return failure;
     }
-    const behind = outcome.failures.find(({ commit }) => commit.aggregateId === lane.aggregateId);
+    const [behind] = outcome.failures
+      .filter(({ commit }) => commit.aggregateId === lane.aggregateId)
+      .sort((a, b) => a.commit.from - b.commit.from);
     failure ??= behind?.error;
     const done = behind ? published.filter(({ from }) => from < behind.commit.from) : published;
     // Also while stopping: what is marked now is not published a second time.
