@@ -124,8 +124,9 @@ export function createPatience(): {
 const PATIENCE_MS = 10_000;
 const BACKOFF = { initialMs: 50, maxMs: 2000 };
 
+/** Of the driver's errors only: a call by gRPC and a child process that ends have small numbers for codes, too. */
 function hasCode(error: unknown, codes: readonly number[]): boolean {
   return (
-    error instanceof Error && 'code' in error && typeof error.code === 'number' && codes.includes(error.code)
+    error instanceof mongoose.mongo.MongoError && typeof error.code === 'number' && codes.includes(error.code)
   );
 }

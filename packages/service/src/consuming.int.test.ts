@@ -214,6 +214,20 @@ describe('a service that consumes', () => {
     expect(await metric(running.url, 'warren_events_consumed_total', { outcome: 'failed' })).toBe(4);
   });
 
+  test('spends attempts on what fails elsewhere with a code that a database has, too', async () => {
+    await using ground = await bench();
+    const subscription = await ground.subscribe('points', ['#'], { attempts: 2, retryMs: 50 });
+    await ground.start(
+      service(() => Promise.reject(Object.assign(new Error('PERMISSION_DENIED'), { code: 7 }))),
+    );
+    await subscription.publish(order('poison'));
+    const dead = await eventually(() => subscription.deadLetter());
+    expect(dead.properties.headers).toMatchObject({
+      'warren-failure-reason': 'PERMISSION_DENIED',
+      'warren-failure-attempts': 2,
+    });
+  });
+
   test('gives a slow handler a time limit, aborts its signal, and lets the others pass meanwhile', async () => {
     await using ground = await bench();
     const subscription = await ground.subscribe('points', ['#'], { attempts: 2, prefetch: 2 });
