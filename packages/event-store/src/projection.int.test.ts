@@ -152,6 +152,42 @@ describe('a projection', () => {
     }
   });
 
+  test('whose unique index refuses a document fails no append, and holds up that aggregate alone', async () => {
+    await using database = await testDatabase();
+    const single = defineProjection<{ userId: string }>({
+      name: 'single',
+      key: ({ aggregateId }) => aggregateId,
+      evolve: (_, { data }) => ({ userId: (data as { userId: string }).userId }),
+      indexes: [{ key: { userId: 1 }, unique: true }],
+    });
+    const errors: unknown[] = [];
+    await using opened = await openStore(database.url, {
+      projections: [single],
+      onProjectionError: (error) => errors.push(error),
+    });
+    const { store } = opened;
+    await store.append('o1', 0, [placed('o1', { userId: 'ada' })], cause);
+    await store.append('o2', 0, [placed('o2', { userId: 'ada' })], cause);
+    await store.append('o3', 0, [placed('o3', { userId: 'bob' })], cause);
+    expect(errors).toMatchObject([{ code: 11000 }]);
+    const held: string[] = [];
+    const relay = createRelay({
+      store,
+      publish: () => Promise.resolve(),
+      graceMs: 0,
+      backoff: { initialMs: 60_000, maxMs: 60_000 },
+      observer: { held: ({ aggregateId }) => held.push(aggregateId) },
+    });
+    relay.start();
+    try {
+      await eventually(async () => held.length === 1 && (await relay.backlog()).count === 1);
+      expect(held).toEqual(['o2']);
+      expect(await store.projection(single).count()).toBe(2);
+    } finally {
+      await relay.stop();
+    }
+  });
+
   test('may not touch what belongs to the store, nor take its names', async () => {
     await using database = await testDatabase();
     const greedy = defineProjection<{ _id: string }>({

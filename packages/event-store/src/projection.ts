@@ -29,6 +29,7 @@ export interface ProjectionDefinition<Doc extends object> {
   readonly key: (event: Event) => string | null;
   /** The document after the event (upcast to the newest version); null when there is none any more. */
   readonly evolve: (doc: Doc | null, event: Event) => Doc | null;
+  /** A unique one holds up the aggregate whose document it refuses: an event has happened, and cannot be refused. */
   readonly indexes?: readonly ProjectionIndex[];
 }
 

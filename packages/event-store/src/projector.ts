@@ -247,7 +247,16 @@ async function replace(
     await collection.insertOne(next);
     return true;
   } catch (error) {
-    if (isDuplicateKey(error)) return false;
-    throw error;
+    if (isDuplicateKey(error) && (await isThere(collection, next._id))) return false;
+    throw error; // also what a unique index of the projection refuses: nobody has raced for that key
   }
+}
+
+/** Also when a majority has not acknowledged it yet: it is in the way all the same. */
+async function isThere(collection: Collection<ProjectionDocument>, key: string): Promise<boolean> {
+  const found = await collection.findOne(
+    { _id: key },
+    { projection: { _id: 1 }, readConcern: { level: 'local' } },
+  );
+  return found !== null;
 }
