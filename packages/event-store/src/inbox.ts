@@ -22,7 +22,7 @@ import { InboxBusyError } from './errors.ts';
 
 export interface InboxOptions {
   readonly connection: Connection;
-  /** How long a message is remembered; longer than it can lie in a dead-letter queue. 30 days by default. */
+  /** How long a message is remembered; longer than it can lie in a dead-letter queue. 60 days by default. */
   readonly rememberMs?: number;
 }
 
@@ -64,9 +64,10 @@ interface InboxDocument {
 }
 
 const INBOX = 'inbox';
-const THIRTY_DAYS = 30 * 24 * 60 * 60 * 1000;
+/** RabbitMQ keeps a dead letter for 49 days at most. */
+export const REMEMBER_MS = 60 * 24 * 60 * 60 * 1000;
 
-export function createInbox({ connection, rememberMs = THIRTY_DAYS }: InboxOptions): Inbox {
+export function createInbox({ connection, rememberMs = REMEMBER_MS }: InboxOptions): Inbox {
   const rows = (): Collection<InboxDocument> => collectionOf<InboxDocument>(connection, INBOX);
   const expireAt = (): Date => new Date(Date.now() + rememberMs);
 
