@@ -2,7 +2,8 @@ import { expect, jest, test } from '@jest/globals';
 import { COUNT_LAG_MS, inventoryOf, quorumQueue } from '@warren/topology';
 import type { QueueActivity } from '@warren/rabbitmq';
 import fc from 'fast-check';
-import { Drained } from './drained.ts';
+import { countsTogether, Drained } from './drained.ts';
+import type { Answer } from './drained.ts';
 
 const QUEUE = 'shop.loyalty';
 const WAIT = `${QUEUE}.wait.1000`;
@@ -13,6 +14,8 @@ interface Told {
   messages?: number | undefined;
   /** In the wait queue. */
   waiting?: number;
+  /** Set aside: what only a deletion empties. */
+  dead?: number;
   /** Into the wait queue until then. */
   retries?: number;
 }
@@ -23,23 +26,27 @@ function looking({ hasWaitQueue = true } = {}) {
   const clock = jest.spyOn(performance, 'now').mockImplementation(() => now * 1_000);
   const drained = new Drained();
   const { signal } = new AbortController();
-  const look = (second: number, told: Told = {}, movedAt = -Infinity): Promise<boolean> => {
+  const looked = (second: number, told: Told, movedAt: number): Promise<Answer> => {
     now = second;
-    const { messages, waiting, retries } = { messages: 0, waiting: 0, retries: 0, ...told };
+    const { messages, waiting, dead, retries } = { messages: 0, waiting: 0, dead: 0, retries: 0, ...told };
     const queues = [
       { ...quorumQueue(QUEUE, {}), type: 'quorum', messages },
       ...(hasWaitQueue ? [{ ...wait, type: 'quorum', messages: waiting }] : []),
     ];
     const found = inventoryOf({ exchanges: [], queues, bindings: [], policies: [] });
     const activityOf = () => Promise.resolve(new Map([[WAIT, { published: retries } as QueueActivity]]));
+    const counts = countsTogether({ queue: QUEUE }, { found, readAt: second * 1_000 });
     return drained.look(
       'test',
-      { queue: QUEUE },
-      { found, readAt: second * 1_000 },
+      { ...counts, areEmpty: counts.areEmpty && dead === 0 },
       { movedAt: movedAt * 1_000, connection: { activityOf }, signal },
     );
   };
-  return { look, [Symbol.dispose]: () => clock.mockRestore() };
+  const look = async (second: number, told: Told = {}, movedAt = -Infinity): Promise<boolean> =>
+    (await looked(second, told, movedAt)).drained;
+  const againIn = async (second: number, told: Told = {}): Promise<number> =>
+    (await looked(second, told, -Infinity)).againAt / 1_000 - second;
+  return { look, againIn, [Symbol.dispose]: () => clock.mockRestore() };
 }
 
 /** The first second at which it is drained; looked at each second. */
@@ -87,13 +94,30 @@ test('a movement begins it anew', async () => {
   expect(await drainedAt(t.look, () => ({}), 14)).toBe(15 + 12);
 });
 
+test.each([
+  { hasWaitQueue: false, readings: [0, 6] },
+  { hasWaitQueue: true, readings: [0, 6, 12, 18] },
+])(
+  'whoever comes again when it says needs no more readings: $readings',
+  async ({ hasWaitQueue, readings }) => {
+    using t = looking({ hasWaitQueue });
+    const seconds = [0];
+    while (seconds.length < readings.length) {
+      const second = seconds.at(-1) ?? 0;
+      seconds.push(second + (await t.againIn(second)));
+    }
+    expect(seconds).toEqual(readings);
+    expect(await t.look(seconds.at(-1) ?? 0)).toBe(true);
+  },
+);
+
 test('what is not counted is not empty', async () => {
   using t = looking();
   for (let second = 0; second < 30; second += 1)
     expect(await t.look(second, { messages: undefined })).toBe(false);
 });
 
-test('no retry is ever taken for gone, however it goes to and fro and whenever its queues are counted', async () => {
+test('neither a retry nor the dead letter that it becomes is ever taken for gone, however it goes to and fro and whenever its queues are counted', async () => {
   const TICK = COUNT_LAG_MS / 1_000;
   const seconds = (min: number, max: number) =>
     fc.integer({ min: min * 10, max: max * 10 }).map((tenths) => tenths / 10);
@@ -110,9 +134,10 @@ test('no retry is ever taken for gone, however it goes to and fro and whenever i
   await fc.assert(
     fc.asyncProperty(
       stays,
-      fc.tuple(phase, phase, phase, phase),
+      fc.tuple(phase, phase, phase, phase, phase),
       looks,
-      async (all, [queue, wait, one, other], pauses) => {
+      fc.boolean(),
+      async (all, [queue, wait, set, one, other], pauses, isSetAside) => {
         using t = looking();
         const moves = all.map((_, index) => all.slice(0, index + 1).reduce((sum, each) => sum + each, 0));
         const movesBy = (second: number) => moves.filter((each) => each <= second).length;
@@ -127,9 +152,12 @@ test('no retry is ever taken for gone, however it goes to and fro and whenever i
           const told = {
             messages: isIn(counted(queue), 0),
             waiting: isIn(counted(wait), 1),
+            dead: isSetAside && counted(set) === moves.length ? 1 : 0,
             retries: retries(),
           };
-          if (await t.look(second, told)) expect(movesBy(second)).toBe(moves.length);
+          if (!(await t.look(second, told))) continue;
+          expect(isSetAside).toBe(false);
+          expect(movesBy(second)).toBe(moves.length);
         }
       },
     ),

@@ -20,7 +20,7 @@ import type {
 } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import type { Reading } from '../brokers/mirror.ts';
-import { Drained } from './drained.ts';
+import { countsTogether, Drained } from './drained.ts';
 
 export interface Pass {
   migration: Migration;
@@ -92,7 +92,8 @@ export class Migrator {
   ): Promise<MigrationOptions> {
     const movedAt = this.#lastMove(connection, names.queue);
     const key = keyOf(connection, names.queue);
-    const drained = await this.#drained.look(key, names, reading, { movedAt, connection, signal });
+    const counts = countsTogether(names, reading);
+    const { drained } = await this.#drained.look(key, counts, { movedAt, connection, signal });
     return { ...this.options(reading, connection), drained };
   }
 

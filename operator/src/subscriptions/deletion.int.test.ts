@@ -177,6 +177,33 @@ test.concurrent(
   90_000,
 );
 
+test.concurrent(
+  'a message between its queue and a wait queue that is in the second of three counts only is deleted with neither',
+  async () => {
+    const calls = recordCalls();
+    await using shop = await shopWorld(
+      await testBroker(),
+      { loyalty: { events, delivery: waitsOf(1_000, 30) } },
+      { capabilitiesOf: () => older, calls, resyncMs: 60_000 },
+    );
+    const { operator, world } = shop;
+    let unboundAt = Infinity;
+    calls.after = (call, result) => {
+      if (call === 'unbind') unboundAt = performance.now();
+      const elapsed = performance.now() - unboundAt;
+      if (call === 'inventory' && elapsed > 9_000 && elapsed < 15_000)
+        for (const queue of (result as { queues: QueueFound[] }).queues) queue.messages = 1;
+      return result;
+    };
+    await world.unsubscribe('loyalty');
+    await eventually(() => operator.told.some(({ reason }) => reason === 'MessagesLeft'), {
+      timeoutMs: 60_000,
+    });
+    expect(operator.calls.made).not.toContain('deleteQueue');
+  },
+  90_000,
+);
+
 test.concurrent.each(['Delete', 'DeleteWhenEmpty'])(
   "%s leaves somebody else's queues under its names, with what they hold and how they are bound",
   async (deletionPolicy) => {

@@ -2,10 +2,8 @@
  * The deletion of a subscription: what its deletionPolicy says becomes of its queues, then the finalizer goes.
  *
  * The broker counts each queue's messages every few seconds, and a message that moves from one to another (a retry, a dead
- * letter) can be in neither count. So queues count as empty when they were in two readings so far apart that every count is a
- * new one, both of after the unbinding. A message that goes to and fro between its queue and a wait queue could be in no count
- * even then: where there are wait queues, nothing may have gone into one in between. That is all that is remembered; a restart
- * looks anew.
+ * letter) can be in neither count. So nothing is deleted as empty before it is so for certain (drained.ts), by readings of after
+ * the unbinding. That is all that is remembered; a restart looks anew.
  *
  * With messages left, a broker that does not answer, or one that refuses, it waits and says so. It waits for ever for messages,
  * `abandonAfterMs` each time for a broker, and for neither once the whole namespace is going.
@@ -26,7 +24,7 @@ import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { ENDLESS, finishDeletion, Troubles } from '../deletion.ts';
 import type { Patience } from '../deletion.ts';
-import { retriesInto } from '../migration/drained.ts';
+import { Drained, waitsBeside } from '../migration/drained.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
 import { consumerOf } from '../users/handout.ts';
@@ -49,13 +47,6 @@ export interface RemoverOptions {
   say: (resource: SubscriptionResource, findings: Findings) => Promise<void>;
 }
 
-/** In milliseconds of `performance.now()`. */
-interface Looked {
-  unboundAt: number;
-  /** When all its queues were first read as empty, and what had gone into its wait queues by then. */
-  empty?: { at: number; retries: string };
-}
-
 interface Held {
   reason: string;
   message: string;
@@ -69,7 +60,9 @@ const MIGRATION_MS = 30_000;
 
 export class Remover {
   readonly #options: RemoverOptions;
-  readonly #looked = new Map<string, Looked>();
+  /** In milliseconds of `performance.now()`. */
+  readonly #unboundAt = new Map<string, number>();
+  readonly #drained = new Drained();
   readonly #troubles: Troubles;
 
   constructor(options: RemoverOptions) {
@@ -79,7 +72,8 @@ export class Remover {
 
   /** A subscription is gone. */
   forget(key: string): void {
-    this.#looked.delete(key);
+    this.#unboundAt.delete(key);
+    this.#drained.forget(key);
     this.#troubles.forget(key);
     this.#options.claiming.forget(key);
   }
@@ -206,28 +200,31 @@ export class Remover {
     const key = keyOfBound(resource);
     const names = namesOf(namespaceOf(resource), resource.metadata.name);
     // Unbound already at first sight: nobody knows since when, so from now.
-    const looked = this.#looked.get(key) ?? { unboundAt: performance.now() };
-    this.#looked.set(key, looked);
+    let unboundAt = this.#unboundAt.get(key) ?? performance.now();
+    this.#unboundAt.set(key, unboundAt);
     const { found, readAt } = await connection.inventory({ maxAgeMs: 0, signal });
+    const deletionPolicy = policyOf(resource);
     const { steps, memberships, holding, done } = removal({
       namespace: namespaceOf(resource),
       name: resource.metadata.name,
-      deletionPolicy: policyOf(resource),
+      deletionPolicy,
       found,
       exchanges: exchangesOf(connection.capabilities),
-      settled: readAt >= looked.unboundAt + COUNT_LAG_MS,
+      settled: readAt >= unboundAt + COUNT_LAG_MS,
     });
-    if (steps.some((step) => step.step === 'deleteQueue' && step.onlyIfEmpty)) {
-      const waits = (found.waitQueues.get(names.queue) ?? []).map((wait) => wait.name);
-      // What went in is counted as late as what is in there.
-      const lagMs = waits.length === 0 ? COUNT_LAG_MS : 2 * COUNT_LAG_MS;
-      if (looked.empty === undefined || readAt >= looked.empty.at + lagMs) {
-        const retries = await retriesInto(waits, connection, signal);
-        if (looked.empty?.retries !== retries) looked.empty = { at: readAt, retries };
-      }
-      if (readAt < looked.empty.at + lagMs) return lookAt(looked.empty.at + lagMs);
-    } else {
-      delete looked.empty;
+    if (holding.length > 0) {
+      this.#drained.forget(key);
+      const message =
+        `there are still ${describeLeftovers(holding, names)}: all its queues are deleted when none is left; ` +
+        'with deletionPolicy Delete the messages would be deleted too, with Retain the queues would be left';
+      return this.#hold(resource, { reason: 'MessagesLeft', message, patience: ENDLESS }, connection);
+    }
+    if (deletionPolicy === 'DeleteWhenEmpty') {
+      const areEmpty = steps.some((step) => step.step === 'deleteQueue' && step.onlyIfEmpty);
+      const counts = { areEmpty, waits: waitsBeside(names, found), readAt };
+      const about = { movedAt: unboundAt, connection, signal };
+      const { drained, againAt } = await this.#drained.look(key, counts, about);
+      if (areEmpty && !drained) return lookAt(againAt);
     }
     // Said before it is done: should the resource come back, what is missing was not deleted by hand.
     if (steps.length > 0) await this.#say(resource, connection, 'Deleting', `${queuesOf(resource)} go`);
@@ -238,16 +235,12 @@ export class Remover {
     for (const step of steps) {
       signal.throwIfAborted();
       if ((await connection.apply(step, signal)) === 'left') left = true;
-      if (step.step === 'unbind') looked.unboundAt = performance.now();
+      if (step.step !== 'unbind') continue;
+      unboundAt = performance.now();
+      this.#unboundAt.set(key, unboundAt);
     }
-    if (holding.length > 0) {
-      const message =
-        `there are still ${describeLeftovers(holding, names)}: all its queues are deleted when none is left; ` +
-        'with deletionPolicy Delete the messages would be deleted too, with Retain the queues would be left';
-      return this.#hold(resource, { reason: 'MessagesLeft', message, patience: ENDLESS }, connection);
-    }
-    if (left) delete looked.empty;
-    if (!done || left) return lookAt(looked.unboundAt + COUNT_LAG_MS);
+    if (left) this.#drained.forget(key);
+    if (!done || left) return lookAt(unboundAt + COUNT_LAG_MS);
     await connection.settle(memberships, signal);
     return undefined;
   }
