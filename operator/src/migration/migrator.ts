@@ -8,7 +8,14 @@
  */
 import { connectBroker, MoveFailedError, moveMessages } from '@warren/rabbitmq';
 import type { BrokerConnection as AmqpConnection, Moved, MoveOptions } from '@warren/rabbitmq';
-import { conflictsAt, COUNT_LAG_MS, migrationOf, temporaryNamesOf, temporaryObjects } from '@warren/topology';
+import {
+  besideConflicts,
+  conflictsAt,
+  COUNT_LAG_MS,
+  migrationOf,
+  temporaryNamesOf,
+  temporaryObjects,
+} from '@warren/topology';
 import type {
   Consumers,
   Inventory,
@@ -121,8 +128,12 @@ export class Migrator {
     }
     const { queue, memberships, steps } = migration;
     const counts = countsOf(migration, reading.found);
-    // Whoever deletes a subscription, or has it taken over, has not been told of a conflict before.
-    const conflicts = conflictsAt(queue, reading.found);
+    // Whoever deletes a subscription, or has it taken over, has not been told of a conflict before; nor has anybody of what was
+    // declared since the reading that began it.
+    const conflicts = [
+      ...conflictsAt(queue, reading.found),
+      ...(steps.some(({ step }) => step !== 'move') ? besideConflicts(wanted, reading.found) : []),
+    ];
     if (conflicts.length > 0)
       return {
         ...{ migration, moved: 0, remaining: sumOf(counts), failure: conflicts.join('; ') },

@@ -167,6 +167,38 @@ test.concurrent.each([
 );
 
 test.concurrent(
+  'under the name of a partition, declared after the reading that began the migration: it makes nothing until it is gone',
+  async () => {
+    const calls = recordCalls();
+    const { loyalty, theirs } = { loyalty: { events }, theirs: 'shop.loyalty.partition.03' };
+    await using shop = await shopWorld(
+      await hashingBroker({ testBroker, dedicatedBroker }),
+      { loyalty },
+      { calls, resyncMs: 60_000 },
+    );
+    const { operator, world, host } = shop;
+    // What is known is compared, and finds no conflict; only the pass reads anew.
+    let isDeclared = false;
+    calls.before = async (call) => {
+      if (call !== 'inventory' || isDeclared) return;
+      isDeclared = true;
+      await declareTheirs(host, theirs);
+    };
+    calls.reset();
+    await world.subscribe('loyalty', { ...loyalty, delivery: { ordering: 'PerKey', partitions: 8 } });
+    const told = () => operator.condition('loyalty', 'Ready')?.message ?? '';
+    await eventually(() => isDeclared && told().includes(`queue ${theirs} is somebody else's`));
+    const made = calls.made.filter((call) => ['declareExchange', 'declareQueue', 'bind'].includes(call));
+    expect(made).toEqual([]);
+    await eventually(async () => (await host.api.queue(theirs))?.messages === 1);
+    await host.api.deleteQueue(theirs);
+    await eventually(() => isSettled(operator, 'loyalty'), { timeoutMs: 60_000 });
+    expect((await host.api.bindingsOf(theirs)).map(({ source }) => source)).toContain('shop.loyalty.keys');
+  },
+  120_000,
+);
+
+test.concurrent(
   'called like a partition, beside a subscription that has none: it is in sync, and its deletion leaves them',
   async () => {
     const loyalty = { events, deletionPolicy: 'Delete' };

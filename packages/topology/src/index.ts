@@ -28,7 +28,7 @@ export * from './duration.ts';
 export * from './effective.ts';
 export * from './inventory.ts';
 export * from './layout.ts';
-export { waitsFor } from './marks.ts';
+export { besideConflicts, waitsFor } from './marks.ts';
 export * from './migration.ts';
 export * from './names.ts';
 export * from './objects.ts';
