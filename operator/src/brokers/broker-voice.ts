@@ -1,6 +1,7 @@
 /** What is told of an EventBroker: its status, and each change of it once, as an event and in the log. */
 import type { Log } from '@warren/controller';
 import { subscriptionsIn } from '@warren/topology';
+import { allows } from '../resources.ts';
 import type { BrokerResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
 import { credentialsConditions, credentialsStory } from '../users/conditions.ts';
@@ -62,9 +63,11 @@ export class BrokerVoice {
     const { source, log } = this.#options;
     const { down, connection, alarms, events, isBarred } = broker;
     const resource = source.brokers.get(broker.resource.metadata.name);
+    if (resource === undefined || isBarred === true) return;
+    // Edited since it was asked.
+    if (source.namespace !== undefined && !allows(resource, source.namespace)) return;
     // Neither up nor down: it is being connected to anew.
-    if (isBarred === true || resource === undefined || (connection === undefined && down === undefined))
-      return;
+    if (connection === undefined && down === undefined) return;
     const { name } = resource.metadata;
     const status = brokerStatusOf(
       resource,

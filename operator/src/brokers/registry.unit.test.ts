@@ -183,6 +183,13 @@ test('a broker that does not allow our namespace loses its users, is not told of
   expect(exchanges).toHaveLength(1);
 });
 
+test('of a broker that ceases to allow our namespace while it is asked nothing is said any more', async () => {
+  const { resource, broker, reconcile } = oneBroker({}, 'shop');
+  broker.listing = () => (resource.spec.allowedNamespaces = ['crm']);
+  await reconcile();
+  expect(broker.tellings).toBe(0);
+});
+
 test('a broker that does not allow our namespace is looked at when the operator starts, and nothing is written to it', async () => {
   const { registry, broker, reconcile, exchanges } = oneBroker(
     { ...PER_SUBSCRIPTION, allowedNamespaces: ['crm'] },
