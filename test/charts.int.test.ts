@@ -155,7 +155,7 @@ describe('every pod', () => {
         const deadline = pod.spec.containers[0]!.env?.find(
           ({ name }) => name === 'SHUTDOWN_DEADLINE_MS',
         )?.value;
-        expect(pod.spec.terminationGracePeriodSeconds! * 1000).toBeGreaterThan(Number(deadline ?? 20_000));
+        expect(pod.spec.terminationGracePeriodSeconds! * 1000).toBeGreaterThan(Number(deadline ?? 30_000));
       }
     });
   });

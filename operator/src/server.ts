@@ -1,7 +1,7 @@
 /**
- * `/livez`, `/readyz` and `/metrics` (of which `?name[]=` picks some), and `/scaling/<namespace>/<name>` for KEDA. Liveness says only that the process answers:
- * a broker or an API server that is down must not restart the operator. Readiness says that everything that exists has been
- * listed; a standby is ready too.
+ * `/livez`, `/readyz` and `/metrics` (of which `?name[]=` picks some), and `/scaling/<namespace>/<name>` for KEDA. Liveness
+ * says only that the process answers: a broker or an API server that is down must not restart the operator. Readiness says that
+ * everything that exists has been listed; a standby is ready too.
  */
 import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';

@@ -3,8 +3,8 @@
  * are due, move messages for a few seconds, and come again.
  *
  * What has to be done next is found on the broker; an operator that dies leaves the rest to the next one. Remembered is only
- * when a queue last moved, so that its counts are of after that, and since when it is empty: a restart waits anew. In hand is never more than the mover's
- * window, and few queues are moved at the same time.
+ * when a queue last moved, so that its counts are of after that, and since when it is empty: a restart waits anew. In hand is
+ * never more than the mover's window, and few queues are moved at the same time.
  */
 import { connectBroker, MoveFailedError, moveMessages } from '@warren/rabbitmq';
 import type { BrokerConnection as AmqpConnection, Moved, MoveOptions } from '@warren/rabbitmq';

@@ -103,7 +103,7 @@ export class SubscriptionReconciler {
       bind: (resource, connection, { signal }) => this.#bind(resource, connection, signal),
       pause: (resource, connection, { signal }) => this.#bind(resource, connection, signal, true),
       conclude: (resource, verdict, about) => this.#concludePass(resource, verdict, about),
-      leaveStuck: (resource, what) => this.#remover.leaveStuck(resource, what),
+      leaveStuck: (resource, what, moved) => this.#remover.leaveStuck(resource, what, moved),
       tell: (resource, story) => this.#voice.tell(resource, story),
     });
   }
@@ -410,9 +410,10 @@ export class SubscriptionReconciler {
       ...about,
       ...(binding === undefined ? {} : { binding }),
     });
-    const isStuck = isDeleting(resource) && pass.moved === 0;
     const what = `queue ${migration.queue} is being made anew`;
-    const left = isStuck ? await this.#remover.leaveStuck(resource, what) : undefined;
+    const left = isDeleting(resource)
+      ? await this.#remover.leaveStuck(resource, what, pass.moved)
+      : undefined;
     return left ?? { requeueAfterMs: pass.againMs };
   }
 

@@ -17,7 +17,6 @@ import {
   removal,
   wantedTopology,
 } from '@warren/topology';
-import type { DeletionPolicy } from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts';
@@ -64,6 +63,8 @@ export class Remover {
   readonly #unboundAt = new Map<string, number>();
   readonly #drained = new Drained();
   readonly #troubles: Troubles;
+  /** When a migration or takeover that is to end first last moved something, or was first looked at. */
+  readonly #movedAt = new Map<string, number>();
 
   constructor(options: RemoverOptions) {
     this.#options = options;
@@ -75,6 +76,7 @@ export class Remover {
     this.#unboundAt.delete(key);
     this.#drained.forget(key);
     this.#troubles.forget(key);
+    this.#movedAt.delete(key);
     this.#options.claiming.forget(key);
   }
 
@@ -99,10 +101,13 @@ export class Remover {
       case 'up':
         return this.#removeFrom(resource, broker.connection, context);
       case 'unknown':
+        if (!(await this.#needsBroker(resource))) return this.#end(resource);
         return { requeueAfterMs: 1_000 };
       case 'missing':
       case 'down':
         if (!(await this.#needsBroker(resource))) return this.#end(resource);
+        // What it has got by a takeover that is not over may belong to the other one again.
+        if (takenFrom(resource) !== undefined) return this.#holdFor(resource, broker);
         try {
           if (broker.last !== undefined) return await this.#removeFrom(resource, broker.last, context);
         } catch (error) {
@@ -148,18 +153,21 @@ export class Remover {
   }
 
   /**
-   * A migration or takeover that would end in order first and does not get on: undefined unless it holds up a namespace that is
-   * going.
+   * After a pass of a migration or takeover that would end in order first: undefined unless none has moved anything for a while,
+   * and it holds up a namespace that is going.
    *
    * @param what `queue shop.loyalty is being made anew`
    */
-  async leaveStuck(resource: SubscriptionResource, what: string): Promise<Result | undefined> {
+  async leaveStuck(resource: SubscriptionResource, what: string, moved: number): Promise<Result | undefined> {
     const { abandonAfterMs, source } = this.#options;
-    const goingForMs = Date.now() - Date.parse(resource.metadata.deletionTimestamp ?? '');
-    if (goingForMs < Math.min(MIGRATION_MS, abandonAfterMs)) return undefined;
+    const key = keyOfBound(resource);
+    const now = performance.now();
+    const movedAt = moved > 0 ? now : (this.#movedAt.get(key) ?? now);
+    this.#movedAt.set(key, movedAt);
+    if (now - movedAt < Math.min(MIGRATION_MS, abandonAfterMs)) return undefined;
     if (!(await source.namespaceIsEnding(namespaceOf(resource)))) return undefined;
     const message = `${what}, and its messages do not move`;
-    return this.#hold(resource, { reason: 'Migrating', message, patience: ENDLESS });
+    return this.#hold(resource, { reason: 'Migrating', message, patience: ENDLESS, left: leftOf(resource) });
   }
 
   #holdFor(resource: SubscriptionResource, broker: { message: string }): Promise<Result> {
@@ -203,7 +211,7 @@ export class Remover {
     let unboundAt = this.#unboundAt.get(key) ?? performance.now();
     this.#unboundAt.set(key, unboundAt);
     const { found, readAt } = await connection.inventory({ maxAgeMs: 0, signal });
-    const deletionPolicy = policyOf(resource);
+    const { deletionPolicy } = resource.spec;
     const { steps, memberships, holding, done } = removal({
       namespace: namespaceOf(resource),
       name: resource.metadata.name,
@@ -267,9 +275,7 @@ export class Remover {
     const { source, lookAgainMs } = this.#options;
     if (isOver || (await source.namespaceIsEnding(namespaceOf(resource)))) {
       const why = isOver ? message : `the namespace is being deleted; ${message}`;
-      const given =
-        left ??
-        (isRetained(resource) ? USER_LEFT : `given up, ${queuesOf(resource)} may be left on the broker`);
+      const given = left ?? (isRetained(resource) ? USER_LEFT : leftOf(resource));
       return this.#finish(resource, { type: 'Warning', reason: 'Abandoned', message: `${given}: ${why}` });
     }
     await this.#say(resource, connection, reason, message);
@@ -300,14 +306,6 @@ export class Remover {
   }
 }
 
-/** What it has got by a takeover that is not over may belong to the other one again. */
-function policyOf(resource: SubscriptionResource): DeletionPolicy {
-  const { deletionPolicy } = resource.spec;
-  return deletionPolicy === 'Delete' && takenFrom(resource) !== undefined
-    ? 'DeleteWhenEmpty'
-    : deletionPolicy;
-}
-
 function isSameSpec(
   now: SubscriptionResource | undefined,
   { metadata: { uid, generation } }: SubscriptionResource,
@@ -322,6 +320,10 @@ function lookAt(moment: number): Result {
 
 function isRetained({ spec }: SubscriptionResource): boolean {
   return spec.deletionPolicy === 'Retain';
+}
+
+function leftOf(resource: SubscriptionResource): string {
+  return `given up, ${queuesOf(resource)} may be left on the broker`;
 }
 
 function queuesOf(resource: SubscriptionResource): string {

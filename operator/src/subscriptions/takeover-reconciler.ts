@@ -40,7 +40,7 @@ export interface TakeoverReconcilerOptions {
     about: About & { binding?: string },
   ) => Promise<void>;
   /** What the end of its namespace would wait for is left on the broker: undefined where it need not be. */
-  leaveStuck: (resource: SubscriptionResource, what: string) => Promise<Result | undefined>;
+  leaveStuck: (resource: SubscriptionResource, what: string, moved: number) => Promise<Result | undefined>;
   tell: (resource: SubscriptionResource, story: StoryEvent) => void;
 }
 
@@ -147,7 +147,7 @@ export class TakeoverReconciler {
     const binding = isDeleting(resource) ? undefined : await bind(resource, about.connection, { signal });
     await conclude(resource, verdict, { ...about, ...(binding === undefined ? {} : { binding }) });
     const what = `the takeover from ${verdict.migration.from} is not over`;
-    const left = isDeleting(resource) && moved === 0 ? await leaveStuck(resource, what) : undefined;
+    const left = isDeleting(resource) ? await leaveStuck(resource, what, moved) : undefined;
     return left ?? { requeueAfterMs: againMs };
   }
 

@@ -45,7 +45,7 @@ export async function surveyUsers(
     const binding = await source.readBinding(resource, bindingNameOf(resource));
     const credentials = inForce(binding, of);
     if (credentials !== undefined) named.add(credentials.user);
-    // What is being deleted looks after itself.
+    // What is being deleted looks after itself, but in a namespace that is not allowed.
     if (isDeleting(resource)) return false;
     if (isBarred(namespaceOf(resource))) return users.has(of);
     if (!users.arePerOwner || isPaused(resource) || isUnmanaged(resource)) return false;

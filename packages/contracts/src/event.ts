@@ -1,8 +1,8 @@
 /**
  * An event: an immutable fact about one aggregate.
  *
- * `(aggregateId, version)` and `id` each name it uniquely among what one source publishes. An event is never changed; what changes is how its
- * `data` is read, by the upcasters of its type in the catalogue.
+ * `(aggregateId, version)` and `id` each name it uniquely among what one source publishes. An event is never changed; what
+ * changes is how its `data` is read, by the upcasters of its type in the catalogue.
  */
 export interface Event<Type extends string = string, Data = unknown> {
   /** The same when the event is published twice. A consumer remembers it with its source: see event-key.ts. */

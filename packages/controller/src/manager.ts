@@ -2,8 +2,8 @@
  * The life of an operator: the sources of all controllers list and watch from the start, on standbys too; the workers
  * start with the leadership (or at once, without an election); a signal stops everything in order.
  *
- * `run` resolves when the signal aborted and everything has stopped, or has had its time, and rejects when a controller cannot start or the
- * leadership is lost (LeadershipLostError): then end the process and let it be started again.
+ * `run` resolves when the signal aborted and everything has stopped, or has had its time, and rejects when a controller cannot
+ * start or the leadership is lost (LeadershipLostError): then end the process and let it be started again.
  */
 import { aborted } from './clock.ts';
 import type { Controller } from './controller.ts';

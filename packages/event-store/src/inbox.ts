@@ -101,7 +101,12 @@ export function createInbox({ connection, rememberMs = REMEMBER_MS }: InboxOptio
       { returnDocument: 'after' },
     );
     if (!found) {
-      if (await rows().findOne({ _id: key, state: 'done' })) return undefined;
+      // Whoever comes again may do so once more: it is remembered for as long from now.
+      const { matchedCount } = await rows().updateOne(
+        { _id: key, state: 'done' },
+        { $set: { expireAt: expireAt() } },
+      );
+      if (matchedCount === 1) return undefined;
       throw new InboxBusyError(handler, messageId, 0); // given back this very moment
     }
     const leftMs = found.renewedAt.getTime() + found.leaseMs - (found.askedAt ?? found.renewedAt).getTime();

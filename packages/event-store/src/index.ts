@@ -2,7 +2,7 @@
 export type { Event, NewEvent } from '@warren/contracts';
 export { createEventStore, rebuildProjections } from './event-store.ts';
 export type { EventStore, EventStoreOptions } from './event-store.ts';
-export { isTransient } from './database.ts';
+export { isDuplicateKey, isTransient } from './database.ts';
 export type { Commit, Once, Trace } from './commit.ts';
 export type { AppendOptions, Position } from './log.ts';
 export type { Decider, ExecuteOptions, Outcome } from './decider.ts';

@@ -25,6 +25,11 @@ export class HeldBack {
     this.#until = performance.now() + delayMs;
   }
 
+  /** It is handled, or put aside: should it come once more, its attempts begin anew. */
+  forget(key: unknown): void {
+    if (this.#isHeld(key)) this.#key = undefined;
+  }
+
   #isHeld(key: unknown): boolean {
     return key !== undefined && key === this.#key;
   }

@@ -176,7 +176,7 @@ export class Session {
     work.then(
       () => {
         if (this.#jobs.has(job)) {
-          this.#settlement.acknowledge(job.message);
+          this.#acknowledge(job.message);
           this.#finish(job, 'acked');
         }
         this.#free(job);
@@ -258,8 +258,13 @@ export class Session {
         return this.lease.alive ? 'requeued' : 'lost';
       }
     }
-    this.#settlement.acknowledge(job.message);
+    this.#acknowledge(job.message);
     return this.lease.alive ? (fate.kind === 'wait' ? 'retried' : 'dead-lettered') : 'lost';
+  }
+
+  #acknowledge(message: ConsumeMessage): void {
+    this.#options.held.forget(keyOf(message));
+    this.#settlement.acknowledge(message);
   }
 
   #expire(): void {
@@ -319,9 +324,10 @@ export class Session {
   }
 }
 
-/** By its id it is known again after its channel was lost; without one only as this very delivery. */
+/** By its source and its id it is known again after its channel was lost; without an id only as this very delivery. */
 function keyOf(message: ConsumeMessage): unknown {
-  return (message.properties as MessageProperties).messageId ?? message;
+  const { appId = '', messageId } = message.properties as MessageProperties;
+  return messageId === undefined ? message : `${appId} ${messageId}`;
 }
 
 function deliveryOf(message: ConsumeMessage, settings: ConsumerSettings, attempt: number): Delivery {

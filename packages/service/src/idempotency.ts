@@ -17,7 +17,8 @@
  * ({@link derivedIds}): the repeat makes the same aggregate, finds it made, and gives the same answer.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import type { Connection, mongo } from 'mongoose';
+import { isDuplicateKey } from '@warren/event-store';
+import type { Connection } from 'mongoose';
 import { Problem, problemOf } from './problem.ts';
 import type { RequestIds, RouteResponse } from './route.ts';
 
@@ -204,8 +205,4 @@ function inProgress(): Problem {
       headers: { 'Retry-After': '1' },
     },
   );
-}
-
-function isDuplicateKey(error: unknown): error is mongo.MongoServerError {
-  return error instanceof Error && 'code' in error && error.code === 11000;
 }

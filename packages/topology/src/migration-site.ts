@@ -1,6 +1,6 @@
 /** Where the queues of one layout are on their way through a migration (migration.ts tells the way), and what is due. */
 import type { BrokerCapabilities } from './capabilities.ts';
-import { canonical } from './canonical.ts';
+import { isSameValue } from './canonical.ts';
 import type { QueueChange } from './difference.ts';
 import type { Inventory } from './inventory.ts';
 import { boundTo } from './layout.ts';
@@ -383,7 +383,7 @@ export class MigrationSite {
 function isSame(a: Record<string, unknown>, b: Record<string, unknown>): boolean {
   const { 'x-queue-type': _, ...one } = a;
   const { 'x-queue-type': __, ...other } = b;
-  return canonical(one) === canonical(other);
+  return isSameValue(one, other);
 }
 
 /** No limit that could refuse or drop anything; a mover that is killed again and again counts as failed deliveries. */

@@ -1,7 +1,6 @@
 /** The steps of a migration (migration.ts), and how they are put together. */
-import { canonical } from './canonical.ts';
 import type { BrokerCapabilities } from './capabilities.ts';
-import { plain } from './bindings.ts';
+import { isSameBinding, plain } from './bindings.ts';
 import type { QueueChange } from './difference.ts';
 import type { Inventory } from './inventory.ts';
 import type { Entrance } from './layout.ts';
@@ -101,8 +100,7 @@ export function redirected(
 }
 
 export function sameAs(binding: Binding): (other: Binding) => boolean {
-  const text = canonical(plain(binding));
-  return (other) => canonical(plain(other)) === text;
+  return (other) => isSameBinding(binding, other);
 }
 
 export function fanout(name: string, args: Record<string, unknown>): Exchange {

@@ -4,6 +4,7 @@
  */
 import { eventKeyOf } from '@warren/contracts';
 import type { Event } from '@warren/contracts';
+import { isDuplicateKey } from '@warren/event-store';
 import type { App } from '@warren/service';
 
 /** An event in the log. Its `id` is left out where it is the key. */
@@ -67,7 +68,7 @@ export function createEventLog(database: App['database']): EventLog {
         });
         return true;
       } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 11000) return false;
+        if (isDuplicateKey(error)) return false;
         throw error;
       }
     },

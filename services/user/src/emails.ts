@@ -10,6 +10,7 @@
  * No lock, no time limit, no cleaning up.
  */
 import { createHash } from 'node:crypto';
+import { isDuplicateKey } from '@warren/event-store';
 import type { App } from '@warren/service';
 
 interface Reservation {
@@ -30,7 +31,7 @@ export async function userIdFor(database: Database, email: string, wanted: strin
     await reservations(database).insertOne({ _id, userId: wanted, reservedAt: new Date() });
     return wanted;
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 11000)) throw error;
+    if (!isDuplicateKey(error)) throw error;
   }
   const reserved = await reservations(database).findOne({ _id });
   if (reserved === null) throw new Error('A reservation that was there is gone.');
