@@ -156,7 +156,7 @@ describe('leader election', () => {
     expect(a.end()).toBe('lost');
     expect(a.reason().code).toBe('WARREN_CONTROLLER_LEADERSHIP_LOST');
     expect(a.elector.isLeader).toBe(false);
-    await t.clock.advance(12_000);
+    await t.clock.advance(15_000);
     expect([...t.leading]).toEqual(['b']);
     expect(t.most()).toBe(1);
     b.stop();
@@ -171,7 +171,7 @@ describe('leader election', () => {
     t.server.unanswered.add('a');
     await t.clock.advance(10_100);
     expect(a.end()).toBe('lost');
-    await t.clock.advance(12_000);
+    await t.clock.advance(15_000);
     expect([...t.leading]).toEqual(['b']);
     expect(t.most()).toBe(1);
     b.stop();
@@ -191,7 +191,7 @@ describe('leader election', () => {
     expect(a.reason().code).toBe('WARREN_CONTROLLER_STOPPED');
     expect(a.end()).toBe('lost');
     expect([...t.leading]).toEqual([]);
-    await t.clock.advance(12_000);
+    await t.clock.advance(15_000);
     expect([...t.leading]).toEqual(['b']);
     expect(t.most()).toBe(1);
     b.stop();

@@ -134,6 +134,7 @@ describe('when more aggregates are held than are remembered', () => {
     startRelay(process, {
       maxLanes: 2,
       pollMs: 2,
+      backoff: { initialMs: 1, maxMs: 5 },
       publish: (event) =>
         event.aggregateId === 'a' ? publish(event) : Promise.reject(new Error('the queue is full')),
       observer: { held: ({ aggregateId }) => held.push(aggregateId) },
@@ -141,7 +142,7 @@ describe('when more aggregates are held than are remembered', () => {
     for (let n = 0; n < 5; n++) process.append(`bad${n}`);
     await eventually(() => new Set(held).size === 5);
     process.append('a');
-    await eventually(() => held.filter((aggregateId) => aggregateId === 'a').length === 10);
+    await eventually(() => held.filter((aggregateId) => aggregateId === 'a').length >= 10);
     expect(ids).toEqual(['a#1']);
   });
 });
