@@ -156,7 +156,7 @@ describe('leader election', () => {
     expect(a.end()).toBe('lost');
     expect(a.reason().code).toBe('WARREN_CONTROLLER_LEADERSHIP_LOST');
     expect(a.elector.isLeader).toBe(false);
-    await t.clock.advance(15_000);
+    await t.clock.advance(12_000);
     expect([...t.leading]).toEqual(['b']);
     expect(t.most()).toBe(1);
     b.stop();
