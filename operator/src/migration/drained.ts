@@ -11,7 +11,7 @@
  * Each is of a reading so much later than the one before that it is counted after it. Without wait queues the last two do.
  * Nothing else is remembered; a restart looks anew.
  */
-import { COUNT_LAG_MS, drainedTogether } from '@warren/topology';
+import { COUNT_LAG_MS, drainedTogether, waitsBeside } from '@warren/topology';
 import type { Inventory, Names } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import type { Reading } from '../brokers/mirror.ts';
@@ -82,10 +82,6 @@ export function countsTogether(
     waits: waitsBeside(names, found),
     readAt,
   };
-}
-
-export function waitsBeside({ queue }: Pick<Names, 'queue'>, found: Inventory): string[] {
-  return (found.waitQueues.get(queue) ?? []).map(({ name }) => name);
 }
 
 /** How many messages have ever gone into each of these, as far as the broker counts them. */

@@ -16,6 +16,7 @@ import {
   queuesThere,
   removal,
   wantedTopology,
+  waitsBeside,
 } from '@warren/topology';
 import type { Log, ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
@@ -23,7 +24,7 @@ import { concernsBroker, describeUnavailable } from '../brokers/broker-status.ts
 import type { BrokerRegistry, BrokerState } from '../brokers/registry.ts';
 import { ENDLESS, finishDeletion, Troubles } from '../deletion.ts';
 import type { Patience } from '../deletion.ts';
-import { Drained, waitsBeside } from '../migration/drained.ts';
+import { Drained } from '../migration/drained.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
 import { consumerOf } from '../users/handout.ts';

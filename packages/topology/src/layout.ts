@@ -31,6 +31,11 @@ export function foundDeliveries({ queue }: Pick<Names, 'queue'>, found: Inventor
   return [...(main === undefined ? [] : [main]), ...foundPartitions(queue, found)];
 }
 
+/** The names of the wait queues that give back to a queue. */
+export function waitsBeside({ queue }: Pick<Names, 'queue'>, found: Inventory): string[] {
+  return (found.waitQueues.get(queue) ?? []).map(({ name }) => name);
+}
+
 /** What the queue or the partitions of a subscription hold; undefined where the broker does not tell, or none is there. */
 export function messagesOf(names: Pick<Names, 'queue'>, found: Inventory): number | undefined {
   const counts = foundDeliveries(names, found).map(({ messages }) => messages);

@@ -10,6 +10,7 @@
  *   apply steps in their order, then policyPlan(memberships, …); when not done, read again and decide again.
  */
 import type { Inventory } from './inventory.ts';
+import { waitsBeside } from './layout.ts';
 import { besideStream, foundPartitions, hasKeys } from './marks.ts';
 import { keysOf, partitionNamesOf } from './partitions.ts';
 import { unbind } from './migration-steps.ts';
@@ -56,7 +57,7 @@ export function removal(input: RemovalInput): Removal {
     .filter(({ source }) => source === exchanges.events)
     .map(unbind);
   // The queue before its wait queues and its dead letters: what still dead-letters has somewhere to go until it is gone.
-  const waits = (found.waitQueues.get(queue) ?? []).map((wait) => wait.name);
+  const waits = waitsBeside({ queue }, found);
   const partitions = foundPartitions(queue, found).map((partition) => partition.name);
   const queues = [queue, ...partitions, ...waits, ...besideStream(queue, found), deadLetterQueue];
   const there = queues.flatMap((each) => found.queues.get(each) ?? []);

@@ -17,7 +17,7 @@
 import { plain } from './bindings.ts';
 import { changesBetween } from './difference.ts';
 import type { Inventory } from './inventory.ts';
-import { boundTo, deliveriesOf, foundDeliveries } from './layout.ts';
+import { boundTo, deliveriesOf, foundDeliveries, waitsBeside } from './layout.ts';
 import {
   bind,
   catchAll,
@@ -124,8 +124,7 @@ class Takeover {
 
   #drain(): Migration {
     const { waited, arriving } = this.#temporary;
-    const { queue } = this.#old;
-    const waits = (this.#found.waitQueues.get(queue) ?? []).map(({ name }) => name);
+    const waits = waitsBeside(this.#old, this.#found);
     const deliveries = foundDeliveries(this.#old, this.#found).map(({ name }) => name);
     return this.#migration(
       'Draining',
