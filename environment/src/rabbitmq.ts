@@ -2,6 +2,7 @@
 import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { run } from './command.ts';
 import type { Contained } from './contained.ts';
 import type { Context } from './debian.ts';
 import type { Endpoints } from './endpoints.ts';
@@ -48,6 +49,8 @@ export interface RestartableBroker extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it again after `stop` or `kill`; waits until it takes clients. */
   resume(): Promise<void>;
+  /** While it runs, as an administrator would. */
+  switchPlugin?(plugin: string, to: 'enable' | 'disable'): Promise<void>;
 }
 
 export interface StartOptions {
@@ -64,9 +67,14 @@ export class RabbitMq implements RestartableBroker {
   readonly endpoints: Endpoints['rabbitmq'];
   readonly tls?: { amqp: string; management: string };
   readonly #start: () => Promise<Contained>;
+  readonly #administer: (...command: string[]) => Promise<unknown>;
   #process: Contained | undefined;
 
-  private constructor(ports: Ports, start: () => Promise<Contained>) {
+  private constructor(
+    ports: Ports,
+    start: () => Promise<Contained>,
+    administer: (...command: string[]) => Promise<unknown>,
+  ) {
     this.endpoints = {
       amqp: `amqp://guest:guest@127.0.0.1:${ports.amqp}`,
       management: `http://guest:guest@127.0.0.1:${ports.management}`,
@@ -78,6 +86,7 @@ export class RabbitMq implements RestartableBroker {
         management: `https://guest:guest@127.0.0.1:${ports.https}`,
       };
     this.#start = start;
+    this.#administer = administer;
   }
 
   /**
@@ -111,15 +120,15 @@ export class RabbitMq implements RestartableBroker {
     for (const [file, text] of Object.entries(configuration(ports, tls, settings)))
       writeFileSync(join(data, file), text);
     mkdirSync(join(data, 'lib'));
-    for (const entry of ['.', 'lib']) chownSync(join(data, entry), owner.uid, owner.gid);
-    const [shell, args] = inRoot(
-      root,
-      { user: 'rabbitmq', binds: { 'etc/rabbitmq': data, 'var/lib/rabbitmq': join(data, 'lib') } },
-      ['/usr/lib/rabbitmq/bin/rabbitmq-server'],
-    );
-    const broker = new RabbitMq(ports, async () => {
+    for (const entry of ['.', 'lib', 'enabled_plugins']) chownSync(join(data, entry), owner.uid, owner.gid);
+    const binds = { 'etc/rabbitmq': data, 'var/lib/rabbitmq': join(data, 'lib') };
+    const within = (program: string, ...args: string[]) =>
+      inRoot(root, { user: 'rabbitmq', binds }, [`/usr/lib/rabbitmq/bin/${program}`, ...args]);
+    const env = environment(ports);
+    const starting = async () => {
       const started = performance.now();
-      const process = await folder.start({ name, command: [shell, ...args], env: environment(ports) });
+      const [shell, args] = within('rabbitmq-server');
+      const process = await folder.start({ name, command: [shell, ...args], env });
       try {
         await process.ready(() => isServing(broker.endpoints), context.signal);
       } catch (error) {
@@ -131,7 +140,10 @@ export class RabbitMq implements RestartableBroker {
         `ready on port ${ports.amqp} after ${((performance.now() - started) / 1000).toFixed(1)} s`,
       );
       return process;
-    });
+    };
+    const broker = new RabbitMq(ports, starting, (program = '', ...args) =>
+      run(...within(program, ...args), { part: name, what: program, env, contained: true, ...context }),
+    );
     broker.#process = await broker.#start();
     return broker;
   }
@@ -148,6 +160,10 @@ export class RabbitMq implements RestartableBroker {
 
   async resume(): Promise<void> {
     this.#process ??= await this.#start();
+  }
+
+  async switchPlugin(plugin: string, to: 'enable' | 'disable'): Promise<void> {
+    await this.#administer('rabbitmq-plugins', to, plugin);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

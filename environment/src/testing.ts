@@ -135,6 +135,8 @@ export interface DedicatedBroker extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it again after `kill`. Resolves when it takes clients. */
   start(): Promise<void>;
+  /** While it runs. Throws where the broker is a container, whose plug-ins are as it was made. */
+  switchPlugin(plugin: string, to: 'enable' | 'disable'): Promise<void>;
 }
 
 /**
@@ -171,6 +173,14 @@ export async function dedicatedBroker({
     },
     kill: () => broker.kill(),
     start: () => broker.resume(),
+    async switchPlugin(plugin, to) {
+      if (broker.switchPlugin === undefined)
+        throw new EnvironmentError(
+          'WARREN_ENVIRONMENT_UNAVAILABLE',
+          'the plug-ins of a container stay as they are: ask for a broker with settings',
+        );
+      await broker.switchPlugin(plugin, to);
+    },
     [Symbol.asyncDispose]: end,
   };
 }

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { dedicatedBroker, eventually, manage } from '@warren/environment/testing';
 import type { DedicatedBroker } from '@warren/environment/testing';
+import { topicExchange } from '@warren/topology';
 import { folderWorld, isReady, startFolderOperator } from '../testing/folder-operator.ts';
 import type { RunningOperator } from '../testing/folder-operator.ts';
 import { virtualHost } from '../testing/virtual-host.ts';
+import { DriftEvents } from './drift-events.ts';
 
 /** So long that whatever is noticed in these tests was not noticed by the comparison. */
 const NEVER = { resyncMs: 3_600_000 };
@@ -12,7 +14,8 @@ const events = ['OrderPlaced', 'PaymentApproved'];
 // A broker with the plug-in; the one that runs may be older than it.
 let broker: DedicatedBroker;
 beforeAll(async () => {
-  broker = await dedicatedBroker();
+  // With settings it is no container, and its plug-ins can be switched.
+  broker = await dedicatedBroker({ settings: [] });
 });
 afterAll(async () => {
   await broker[Symbol.asyncDispose]();
@@ -177,4 +180,41 @@ test('a user who may not see the exchange is told once what is missing, and the 
   await eventually(() => other.calls.made.filter((call) => call === 'overview').length >= 4);
   expect(other.told.filter(({ reason }) => reason === 'DriftEventsForbidden')).toHaveLength(1);
   await administer('DELETE', 'users/least');
+});
+
+test('that the plug-in was disabled while it was listened to is noticed, and that it was enabled again', async () => {
+  await using access = await virtualHostFor('guest', 'switched');
+  await using host = virtualHost(access);
+  let news = 0;
+  const events = new DriftEvents({
+    amqp: { url: access.amqpUrl },
+    vhost: access.vhost,
+    locate: () => host.api.eventExchangeAt(),
+    found: () => undefined,
+    isOurs: () => true,
+    isWriting: () => false,
+    onNews: () => (news += 1),
+    onChange: () => undefined,
+    againMs: 100,
+  });
+  await using _closing = { [Symbol.asyncDispose]: () => events.close() };
+  const is = (state: string) =>
+    eventually(
+      async () => {
+        await events.keep();
+        const { watching } = events;
+        return (watching.state === 'listening' ? watching.state : watching.reason) === state;
+      },
+      { timeoutMs: 60_000 },
+    );
+  await is('listening');
+
+  await broker.switchPlugin('rabbitmq_event_exchange', 'disable');
+  await is('NoEventExchange');
+
+  await broker.switchPlugin('rabbitmq_event_exchange', 'enable');
+  await is('listening');
+  news = 0;
+  await host.api.declareExchange(topicExchange('news'));
+  await eventually(() => news > 0);
 });

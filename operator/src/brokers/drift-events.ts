@@ -31,22 +31,28 @@ export interface DriftEventsOptions {
   onNews: () => void;
   /** What `watching` says has changed. */
   onChange: () => void;
+  /**
+   * How often it is tried again where there is nothing to listen to, or no right to, and made sure that what is listened to
+   * is still there: milliseconds; 60,000.
+   */
+  againMs?: number;
 }
 
 /** Events of one change come together; those of our own writes may come before their answers. */
 const GATHER_MS = 200;
 const AT_MOST_EVERY_MS = 1_000;
-/** How often it is tried again where there is nothing to listen to, or no right to: milliseconds. */
-const LOCATE_AGAIN_MS = 60_000;
+const AGAIN_MS = 60_000;
 
 export class DriftEvents {
   readonly #options: DriftEventsOptions;
   readonly #pending = new Map<string, BrokerEvent>();
   #watching: Watching = { state: 'not listening', reason: 'Connecting', message: 'it is not known yet' };
   #amqp: AmqpConnection | undefined;
+  /** Binds what is listened to, as often as one likes. */
+  #bind: (() => Promise<void>) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastNews = -Infinity;
-  #locatedAt = -Infinity;
+  #triedAt = -Infinity;
   #closed = false;
 
   constructor(options: DriftEventsOptions) {
@@ -59,9 +65,13 @@ export class DriftEvents {
 
   /** Begins to listen, if it does not yet and it is time to try. */
   async keep(): Promise<void> {
-    if (this.#closed || this.#amqp !== undefined) return;
-    if (performance.now() - this.#locatedAt < LOCATE_AGAIN_MS) return;
-    this.#locatedAt = performance.now();
+    const { againMs = AGAIN_MS } = this.#options;
+    if (this.#closed || performance.now() - this.#triedAt < againMs) return;
+    this.#triedAt = performance.now();
+    if (this.#amqp !== undefined) {
+      this.#makeSure();
+      return;
+    }
     const where = await this.#options.locate();
     if (where !== undefined) {
       this.#listen(where);
@@ -97,7 +107,11 @@ export class DriftEvents {
       open: (model) => model.createConfirmChannel(),
       ready: async ({ channel }) => {
         const { queue } = await channel.assertQueue('', { exclusive: true, durable: false });
-        for (const key of EVENT_KEYS) await channel.bindQueue(queue, EVENT_EXCHANGE, key);
+        const bind = async () => {
+          for (const key of EVENT_KEYS) await channel.bindQueue(queue, EVENT_EXCHANGE, key);
+        };
+        await bind();
+        this.#bind = bind;
         await channel.consume(
           queue,
           (message) => {
@@ -119,11 +133,19 @@ export class DriftEvents {
     });
   }
 
+  /** A plug-in that is disabled takes its exchange and our bindings along, and tells nobody. */
+  #makeSure(): void {
+    this.#bind?.().catch(() => {
+      // The channel has closed, and its owner knows why.
+    });
+  }
+
   /** There is nothing to be had now: the connection goes, and it is tried again later. */
   #giveUp(reason: WhyNot, why: string): void {
     const connection = this.#amqp;
     if (connection === undefined) return;
     this.#amqp = undefined;
+    this.#bind = undefined;
     void connection.close();
     this.#say({
       state: 'not listening',
