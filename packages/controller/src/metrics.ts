@@ -18,7 +18,13 @@ export interface RequestObserver {
 export interface ReflectorObserver {
   relisted(reason: string): void;
   watchEnded(reason: string): void;
-  watch(look: () => { objects: number; lastHeardSeconds: number }): void;
+  watch(look: () => ReflectorNumbers): void;
+}
+
+export interface ReflectorNumbers {
+  objects: number;
+  /** Undefined while it does not run: an alert on silence is not for what nobody asks. */
+  lastHeardSeconds: number | undefined;
 }
 
 export interface ElectionObserver {
@@ -156,7 +162,7 @@ export function createMetrics(registry: Registry): ControllerMetrics {
     registers,
   });
 
-  const looks = new Map<string, () => { objects: number; lastHeardSeconds: number }>();
+  const looks = new Map<string, () => ReflectorNumbers>();
   const relists = counter('reflector_relists_total', 'Lists of everything.', ['resource', 'reason']);
   const watchEnds = counter('reflector_watch_ends_total', 'Watches that ended.', ['resource', 'reason']);
   new Gauge({
@@ -170,11 +176,15 @@ export function createMetrics(registry: Registry): ControllerMetrics {
   });
   new Gauge({
     name: 'reflector_last_heard_seconds',
-    help: 'Seconds since the API server last said anything, bookmarks included.',
+    help: 'Seconds since the API server last said anything, bookmarks included. No value while nothing is watched.',
     labelNames: ['resource'],
     registers,
     collect() {
-      for (const [resource, look] of looks) this.set({ resource }, look().lastHeardSeconds);
+      for (const [resource, look] of looks) {
+        const { lastHeardSeconds } = look();
+        if (lastHeardSeconds === undefined) this.remove({ resource });
+        else this.set({ resource }, lastHeardSeconds);
+      }
     },
   });
 

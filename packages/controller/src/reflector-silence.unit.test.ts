@@ -76,6 +76,22 @@ describe('a reflector of whose watches none lasts until it counts as silent', ()
     expect(await t.metric('reflector_last_heard_seconds')).toMatchObject([{ value: 0 }]);
     await t.reflector.stop();
   });
+
+  test('tells of no silence while it does not run, and of none from before it was started', async () => {
+    const t = scriptedReflector();
+    const heard = async () =>
+      (await t.registry.getSingleMetric('reflector_last_heard_seconds')!.get()).values;
+    await t.clock.advance(600_000);
+    expect(await heard()).toEqual([]);
+    t.state.failLists = [cut];
+    t.reflector.start();
+    await settle();
+    expect(await heard()).toMatchObject([{ value: 0 }]);
+    await t.clock.advance(1_000);
+    await t.reflector.stop();
+    await t.clock.advance(600_000);
+    expect(await heard()).toEqual([]);
+  });
 });
 
 test('a reflector tells of each failure in one line, and of silence in an empty store in none', async () => {

@@ -112,8 +112,8 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
   #failures = 0;
   #pageSize: number;
   readonly #inactivityMs: number;
-  /** When the server last said something of the resource: a page, a change or a bookmark. */
-  #heardAt: number;
+  /** When the server last said something of the resource: a page, a change or a bookmark; before that, since when it is asked. */
+  #heardAt = 0;
   /** Since when the watch that is open has been. */
   #watchedSince: number | undefined;
   /** Whether that watch has said anything. */
@@ -126,11 +126,10 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
     this.#store = new ObservedStore(this.#log, options.indexes);
     this.#pageSize = options.pageSize ?? 500;
     this.#inactivityMs = options.inactivityMs ?? 90_000;
-    this.#heardAt = this.#clock.now();
     this.synced = new Promise((resolve) => (this.#resolveSynced = resolve));
     options.observer?.watch(() => ({
       objects: this.#store.size,
-      lastHeardSeconds: this.#silentFor() / 1000,
+      lastHeardSeconds: this.#run === undefined ? undefined : this.#silentFor() / 1000,
     }));
   }
 
@@ -144,6 +143,7 @@ class RunningReflector<T extends KubernetesObject> implements Reflector<T> {
 
   start(): void {
     if (this.#run !== undefined) return;
+    this.#heardAt = this.#clock.now();
     const abort = new AbortController();
     const before = this.#ending;
     this.#run = { abort, ended: before.then(() => this.#loop(abort.signal)) };
