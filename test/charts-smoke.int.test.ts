@@ -31,6 +31,18 @@ test('its pod is told the port of each service', async () => {
   );
 });
 
+test('its pod runs where the services may, and as they do', async () => {
+  const place = {
+    nodeSelector: { pool: 'shop' },
+    tolerations: [{ key: 'shop', operator: 'Exists' }],
+    affinity: { nodeAffinity: {} },
+    priorityClassName: 'system-cluster-critical',
+  };
+  const manifests = await tools.template('shop', { service: place });
+  const [smoke] = podTemplates(ofKind(manifests, 'Pod'));
+  expect(smoke!.pod.spec).toMatchObject(place);
+});
+
 test('its script asks a service on the port that it is told', async () => {
   const asked: (string | undefined)[] = [];
   await using server = await answering((path) => asked.push(path));
