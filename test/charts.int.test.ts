@@ -330,6 +330,18 @@ describe('a service', () => {
   });
 });
 
+describe('metrics', () => {
+  test('keep their own labels where Prometheus has the same of the target', () => {
+    const endpoints: unknown[] = [];
+    everywhere((manifests) => {
+      for (const { spec } of ofKind(manifests, 'ServiceMonitor'))
+        endpoints.push(...(spec!['endpoints'] as []));
+    });
+    expect(endpoints.length).toBeGreaterThan(1);
+    for (const endpoint of endpoints) expect(endpoint).toMatchObject({ path: '/metrics', honorLabels: true });
+  });
+});
+
 describe('the API server', () => {
   test('would take all of it, without a warning', async () => {
     for (const { name, manifests, needsMonitoring = false } of rendered) {

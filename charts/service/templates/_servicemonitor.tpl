@@ -12,6 +12,7 @@ spec:
   selector:
     matchLabels: {{- include "service.selector" . | nindent 6 }}
   endpoints:
-    - { port: http, path: /metrics, interval: {{ $monitor.interval }} }
+    # The metrics name their service: they know better than the target.
+    - { port: http, path: /metrics, interval: {{ $monitor.interval }}, honorLabels: true }
 {{- end -}}
 {{- end -}}
