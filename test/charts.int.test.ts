@@ -328,6 +328,13 @@ describe('a service', () => {
     );
     await expect(shop({ user: { publisher: { event: ['UserCreated'] } } })).rejects.toThrow('event');
   });
+
+  test('is the consumer of its subscriptions, and says so to whom names another', async () => {
+    const subscriptions = { order: { consumer: { kind: 'StatefulSet', name: 'other' } } };
+    await expect(shop({ order: { subscriptions } })).rejects.toThrow(
+      'services.order.subscriptions.order.consumer: it is the service itself',
+    );
+  });
 });
 
 describe('metrics', () => {
