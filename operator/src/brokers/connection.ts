@@ -5,7 +5,7 @@
  * Writing: queues and bindings one by one; policies together, because many queues share them and each policy that is put is
  * matched with every queue of the virtual host. What many subscriptions need is begun in bursts.
  */
-import { isOurs, labelsOf, policyPlan } from '@warren/topology';
+import { labelsOf, membersOf, policyPlan } from '@warren/topology';
 import type {
   BrokerCapabilities,
   Inventory,
@@ -264,7 +264,7 @@ export class BrokerConnection {
   async #writePolicies(memberships: readonly Membership[], signal: AbortSignal): Promise<void> {
     const { found } = await this.inventory({ maxAgeMs: Infinity });
     const all = [...this.#foreseen(found), ...memberships];
-    for (const step of policyPlan(all, found.policies, (family) => isOurs(family, found))) {
+    for (const step of policyPlan(all, found.policies, (family) => membersOf(family, found))) {
       signal.throwIfAborted();
       await this.#writePolicy(step, signal);
     }

@@ -8,7 +8,7 @@
  * The subscriptions of a virtual host are planned one after the other on a copy of what was found, so that what they share
  * (an exchange, a policy) is named once.
  */
-import { inventoryOf, isOurs, policyPlan } from '@warren/topology';
+import { inventoryOf, membersOf, policyPlan } from '@warren/topology';
 import type { BrokerCapabilities, Found, Membership } from '@warren/topology';
 import { describeStep } from '@warren/topology';
 import { LiveInventory } from '../brokers/live-inventory.ts';
@@ -118,7 +118,7 @@ export function planOf({ subscriptions, publishers, brokers, removed, readings, 
     const { version, vhost, found } = reading;
     const inventory = inventoryOf(found);
     const policies = policyPlan(memberships.get(broker) ?? [], found.policies, (family) =>
-      isOurs(family, inventory),
+      membersOf(family, inventory),
     ).map(describeStep);
     return [{ broker, version, vhost, policies }];
   });

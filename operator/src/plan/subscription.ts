@@ -10,7 +10,6 @@ import {
   migrationOf,
   queueChanges,
   removal,
-  retryModeOf,
   temporaryObjects,
   wantedTopology,
 } from '@warren/topology';
@@ -35,7 +34,7 @@ import { isClaimed, isDeleting, namespaceOf, subscriptionOf } from '../subscript
 import { conflictsOf } from '../subscriptions/conflicts.ts';
 import { isPaused, isUnmanaged, wasLetGo } from '../subscriptions/hands-off.ts';
 import { bindingNameOf } from '../users/handout.ts';
-import { wasInSync } from '../subscriptions/status.ts';
+import { wasInSyncWith } from '../subscriptions/status.ts';
 import { fieldChanges, isSameJson } from './fields.ts';
 import type { FieldChange } from './fields.ts';
 import {
@@ -270,10 +269,7 @@ function isDrift(
   capabilities: BrokerCapabilities,
 ): boolean {
   return (
-    current !== undefined &&
-    isSameJson(current.spec, resource.spec) &&
-    wasInSync(current) &&
-    current.status?.retryMode === retryModeOf(resource.spec, capabilities)
+    current !== undefined && isSameJson(current.spec, resource.spec) && wasInSyncWith(current, capabilities)
   );
 }
 

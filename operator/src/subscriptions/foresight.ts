@@ -12,9 +12,12 @@ import type { ResourceSource } from '../source.ts';
 import { hasOwnNames, isClaimed, isDeleting, namespaceOf, subscriptionOf } from './claims.ts';
 import { isHandsOff } from './hands-off.ts';
 import { othersIn } from './others.ts';
-import { wasInSync } from './status.ts';
+import { wasInSyncWith } from './status.ts';
 
-/** The memberships that new and edited subscriptions of a broker lack. What drifted is each one's own to find and to tell. */
+/**
+ * The memberships that new and edited subscriptions of a broker lack, and all of them after its upgrade. What drifted is each
+ * one's own to find and to tell.
+ */
 export function foreseen(
   { subscriptions, brokers }: Pick<ResourceSource, 'subscriptions' | 'brokers'>,
   { name, capabilities }: { name: string; capabilities: BrokerCapabilities },
@@ -24,7 +27,8 @@ export function foreseen(
   if (broker === undefined) return [];
   const others = othersIn(subscriptions);
   return subscriptions.list().flatMap((resource) => {
-    if (resource.spec.brokerRef.name !== name || isDeleting(resource) || wasInSync(resource)) return [];
+    if (resource.spec.brokerRef.name !== name || isDeleting(resource)) return [];
+    if (wasInSyncWith(resource, capabilities)) return [];
     if (!allows(broker, namespaceOf(resource))) return [];
     if (!hasOwnNames(resource) || isHandsOff(resource, others)) return [];
     const wanted = wantedTopology(subscriptionOf(resource), capabilities);

@@ -45,7 +45,11 @@ const namesIn = (name: string) => {
 
 const inSync = (name: string): SubscriptionResource => {
   const resource = subscription(name);
-  const findings = { verdict: { verdict: 'inSync' }, names: namesOf('shop', name) } as const;
+  const findings = {
+    verdict: { verdict: 'inSync' },
+    names: namesOf('shop', name),
+    retryMode: 'broker',
+  } as const;
   return { ...resource, status: statusOf(resource, findings, '2026-01-01T00:00:00Z') };
 };
 
@@ -54,6 +58,14 @@ test('new and edited subscriptions are foreseen, each in both of its queues', ()
   edited.metadata.generation = 2;
   const found = foreseen(source([subscription('a'), edited]), broker, nothing());
   expect(queuesOf(found)).toEqual([...namesIn('a'), ...namesIn('edited')]);
+});
+
+test('all are foreseen when the broker can do something new', () => {
+  const made = { ...inSync('a'), status: { ...inSync('a').status, retryMode: 'ladder' } };
+  const found = foreseen(source([made]), broker, nothing());
+  expect(queuesOf(found)).toEqual(namesIn('a'));
+  const before = { ...broker, capabilities: capabilitiesOf('4.2.0') };
+  expect(foreseen(source([made]), before, nothing())).toEqual([]);
 });
 
 test('what drifted, is deleted, may not use the broker or is on another one is not foreseen', () => {

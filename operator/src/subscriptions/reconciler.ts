@@ -11,8 +11,7 @@
  *   the outage. When it is back, everybody comes again, and one reading serves them all.
  * - What differs although this very spec was in force already is drift: it is told, and repaired unless driftPolicy is Report.
  */
-import { difference, PLUGIN_MISSING, queuesThere } from '@warren/topology';
-import { retryModeOf, wantedTopology } from '@warren/topology';
+import { difference, PLUGIN_MISSING, queuesThere, wantedTopology } from '@warren/topology';
 import type { WantedTopology } from '@warren/topology';
 import type { ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
@@ -44,7 +43,7 @@ import { standingOf } from './handover.ts';
 import type { Standing } from './handover.ts';
 import { othersIn } from './others.ts';
 import { Remover } from './remover.ts';
-import { listed, wasInSync } from './status.ts';
+import { listed, wasInSync, wasInSyncWith } from './status.ts';
 import type { Verdict } from './status.ts';
 import { CONSENT_AGAIN_MS, TakeoverReconciler } from './takeover-reconciler.ts';
 import { isAsWanted } from './survey.ts';
@@ -264,10 +263,7 @@ export class SubscriptionReconciler {
     }
     const differences = differencesIn(result);
     if (differences.length > 0) {
-      const drifted =
-        wasInSync(resource) &&
-        resource.status?.retryMode === retryModeOf(resource.spec, connection.capabilities) &&
-        !isTidying(result);
+      const drifted = wasInSyncWith(resource, connection.capabilities) && !isTidying(result);
       if (drifted) {
         if (second === undefined) return await lookAgain();
         const known = await this.#tellOfDrift(resource, differences, about);

@@ -2,6 +2,8 @@
  * The status of a subscription from what a reconcile found out. Pure: equal findings give an equal status, so that nothing
  * is written while nothing changes.
  */
+import { retryModeOf } from '@warren/topology';
+import type { BrokerCapabilities } from '@warren/topology';
 import { conditionOf, conditionsAfter } from '../conditions.ts';
 import type { Said } from '../conditions.ts';
 import { CLAIM_ANNOTATION } from '../resources.ts';
@@ -246,6 +248,11 @@ export function wasInSync(resource: SubscriptionResource): boolean {
   const { metadata, status } = resource;
   const applied = status?.appliedGeneration;
   return isSaidInSync(resource) || (applied !== undefined && applied === metadata.generation);
+}
+
+/** The same of a broker that can do what it could then: after its upgrade, its new version wants what differs. */
+export function wasInSyncWith(resource: SubscriptionResource, capabilities: BrokerCapabilities): boolean {
+  return wasInSync(resource) && resource.status?.retryMode === retryModeOf(resource.spec, capabilities);
 }
 
 /** Whose spec was the last one that everything was made for, and that nobody has begun to make anything anew for since. */

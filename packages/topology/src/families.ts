@@ -10,7 +10,7 @@
  */
 import type { Inventory } from './inventory.ts';
 import { bearsMark } from './marks.ts';
-import type { FoundQueue, Settings } from './objects.ts';
+import type { Settings } from './objects.ts';
 
 /** Below the policies that name their queues: they go before. */
 export const FAMILY_PRIORITY = 9;
@@ -54,7 +54,7 @@ export function suitsFamily(family: string, settings: Settings): boolean {
 }
 
 /** Whether nothing says that a queue of a family is somebody else's. */
-export function isMadeByWarren(name: string, queues: ReadonlyMap<string, FoundQueue>): boolean {
+function isMadeByWarren(name: string, { queues }: Pick<Inventory, 'queues'>): boolean {
   const main = mainOf(name);
   return bearsMark(queues.get(main), main);
 }
@@ -65,27 +65,31 @@ function mainOf(name: string): string {
 }
 
 /**
- * Whether all quorum queues that a family's policy would apply to are Warren's: by their looks. What a policy of Warren's names
- * may be somebody else's (foresight): it counts for a dead-letter queue only, whose queue is yet to be made.
+ * The quorum queues that a family's policy would apply to; undefined unless all of them are Warren's: by their looks. What a
+ * policy of Warren's names may be somebody else's (foresight): it counts for a dead-letter queue only, whose queue is yet to be
+ * made.
  */
-export function isOurs(
+export function membersOf(
   family: string,
-  { queues, policyIndex: { byQueue } }: Pick<Inventory, 'queues' | 'policyIndex'>,
-): boolean {
-  const isForeseen = (name: string) => !queues.has(mainOf(name)) && byQueue.has(name);
-  for (const { name, type } of queues.values())
-    if (type === 'quorum' && familyOf(name) === family && !isForeseen(name) && !isMadeByWarren(name, queues))
-      return false;
-  return true;
+  found: Pick<Inventory, 'queues' | 'partitions' | 'policyIndex'>,
+): string[] | undefined {
+  const { queues, policyIndex } = found;
+  const isForeseen = (name: string) => !queues.has(mainOf(name)) && policyIndex.byQueue.has(name);
+  const members: string[] = [];
+  for (const { name, type } of queues.values()) {
+    if (type !== 'quorum' || familyOf(name) !== family) continue;
+    if (!isForeseen(name) && !isMadeByWarren(name, found)) return undefined;
+    members.push(name);
+  }
+  return members;
 }
 
 /** The subscriptions whose queues are there, as `namespace.name`: whoever's resources they are. */
-export function subscriptionsIn({
-  queues,
-  policyIndex,
-}: Pick<Inventory, 'queues' | 'policyIndex'>): Set<string> {
-  const made = [...queues.keys()].filter((name) => isMadeByWarren(name, queues));
+export function subscriptionsIn(
+  found: Pick<Inventory, 'queues' | 'partitions' | 'policyIndex'>,
+): Set<string> {
+  const made = [...found.queues.keys()].filter((name) => isMadeByWarren(name, found));
   return new Set(
-    [...made, ...policyIndex.byQueue.keys()].map((queue) => queue.split('.').slice(0, 2).join('.')),
+    [...made, ...found.policyIndex.byQueue.keys()].map((queue) => queue.split('.').slice(0, 2).join('.')),
   );
 }

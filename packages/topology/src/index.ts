@@ -32,7 +32,7 @@ export { besideConflicts, waitsFor } from './marks.ts';
 export * from './migration.ts';
 export * from './names.ts';
 export * from './objects.ts';
-export { familyOf, isOurs, namespaceOfFamily, subscriptionsIn } from './families.ts';
+export { familyOf, membersOf, namespaceOfFamily, subscriptionsIn } from './families.ts';
 export * from './overriding.ts';
 export * from './partitions.ts';
 export * from './policies.ts';

@@ -6,12 +6,13 @@
  * have stays as it is, unless somebody changed one of our policies by hand: then it is put right for all of its queues.
  */
 import { canonical } from './canonical.ts';
-import { FAMILY_SIZE, familyIn, familyOf, suitsFamily } from './families.ts';
+import { familyOf } from './families.ts';
+import { FamilyPolicies, firstFree } from './family-policies.ts';
+import type { Group, MembersOf } from './family-policies.ts';
 import type { Membership, Policy, Settings } from './objects.ts';
 import { matcherOf } from './patterns.ts';
 import {
   escaped,
-  familyPolicyOf,
   isIntact,
   patternOf,
   policyOf,
@@ -43,17 +44,16 @@ interface Shard {
 /**
  * @param memberships what some queues are to have; a queue that is named twice gets the last. A family (`shop.*`) without
  *   settings has no policy any more.
- * @param mayBeFamily whether a policy for a whole family would concern Warren's queues only
  */
 export function policyPlan(
   memberships: readonly Membership[],
   policies: readonly Policy[],
-  mayBeFamily: (family: string) => boolean = () => true,
+  membersOf: MembersOf = () => [],
 ): PolicyStep[] {
-  const families = new Families(policies, mayBeFamily);
+  const families = new FamilyPolicies(policies, membersOf);
   const shards = policies.filter(({ name }) => !families.named.has(name)).flatMap(shardOf);
   const wanted = new Map(memberships.map(({ queue, settings }) => [queue, settings]));
-  const homeless = new Map<string, { settings: Settings; queues: string[] }>();
+  const homeless = new Map<string, Group>();
   for (const [queue, settings] of wanted) {
     const hash = settings === undefined ? undefined : settingsHash(settings);
     let home: Shard | undefined;
@@ -78,91 +78,25 @@ export function policyPlan(
     group.queues.push(queue);
     homeless.set(hash, group);
   }
-  for (const [hash, { settings, queues }] of homeless) {
+  const isApart = (queue: string) =>
+    wanted.has(queue) || shards.some(({ after, holds }) => after.has(queue) || holds(queue));
+  for (const [hash, group] of homeless) {
     const same = shards.filter((shard) => shard.hash === hash);
-    const left = families.take(settings, queues, same);
-    house(shards, hash, settings, left.sort(), families.numbers(hash));
+    const named = same.flatMap(({ after }) => [...after]);
+    const numbers = same.map(({ number }) => number);
+    const { left, displaced, families: taken } = families.take(group, named, numbers, isApart);
+    for (const { after } of same)
+      for (const queue of after) if (taken.has(familyOf(queue) ?? '')) after.delete(queue);
+    for (const { settings, queues } of [...displaced, { ...group, queues: left }])
+      house(shards, settings, queues.sort(), families.numbers(settingsHash(settings)));
   }
+  // A queue that is named has what it is named with, whatever becomes of its family: so the names come first, and go last.
   return [
-    ...families.additions,
     ...shards.flatMap(additions),
-    ...shards.flatMap(removals),
+    ...families.additions,
     ...families.removals,
+    ...shards.flatMap(removals),
   ];
-}
-
-/** The policies of whole families. */
-class Families {
-  readonly additions: PolicyStep[] = [];
-  readonly removals: PolicyStep[] = [];
-  readonly named = new Set<string>();
-  readonly #byFamily = new Map<string, Policy[]>();
-  readonly #mayBe: (family: string) => boolean;
-
-  constructor(policies: readonly Policy[], mayBe: (family: string) => boolean) {
-    this.#mayBe = mayBe;
-    for (const policy of policies) {
-      const family = readPolicyName(policy.name) === undefined ? undefined : familyIn(policy.pattern);
-      if (family !== undefined) this.#add(family, policy);
-    }
-  }
-
-  /** Whether the queue has its settings from its family. A policy that somebody changed is put right. */
-  holds(queue: string, settings: Settings): boolean {
-    const [policy, ...more] = this.#byFamily.get(familyOf(queue) ?? '') ?? [];
-    if (policy === undefined || more.length > 0) return false;
-    const name = readPolicyName(policy.name);
-    if (name?.hash !== settingsHash(settings)) return false;
-    const right = familyPolicyOf(settings, name.shard, familyIn(policy.pattern) ?? '');
-    const isPut = this.additions.some((step) => step.step === 'putPolicy' && step.policy.name === right.name);
-    if (!isPut && canonical(policy) !== canonical(right))
-      this.additions.push({ step: 'putPolicy', policy: right });
-    return true;
-  }
-
-  /** Makes families for the queues that are many enough; gives back the others. */
-  take(settings: Settings, queues: readonly string[], same: readonly Shard[]): string[] {
-    const sizes = new Map<string, number>();
-    for (const queue of [...queues, ...same.flatMap(({ after }) => [...after])]) {
-      const family = familyOf(queue);
-      if (family !== undefined) sizes.set(family, (sizes.get(family) ?? 0) + 1);
-    }
-    return queues.filter((queue) => {
-      const family = familyOf(queue);
-      if (family === undefined || this.holds(queue, settings)) return family === undefined;
-      const isFree = !this.#byFamily.has(family) && suitsFamily(family, settings);
-      if (!isFree || (sizes.get(family) ?? 0) < FAMILY_SIZE || !this.#mayBe(family)) return true;
-      const hash = settingsHash(settings);
-      const taken = new Set([...this.numbers(hash), ...same.map(({ number }) => number)]);
-      const policy = familyPolicyOf(settings, firstFree(taken), family);
-      this.#add(family, policy);
-      this.additions.push({ step: 'putPolicy', policy });
-      return false;
-    });
-  }
-
-  numbers(hash: string): number[] {
-    return [...this.#byFamily.values()].flat().flatMap(({ name }) => {
-      const read = readPolicyName(name);
-      return read?.hash === hash ? [read.shard] : [];
-    });
-  }
-
-  end(family: string): void {
-    for (const { name } of this.#byFamily.get(family) ?? [])
-      this.removals.push({ step: 'deletePolicy', policy: name });
-  }
-
-  #add(family: string, policy: Policy): void {
-    this.named.add(policy.name);
-    this.#byFamily.set(family, [...(this.#byFamily.get(family) ?? []), policy]);
-  }
-}
-
-function firstFree(taken: ReadonlySet<number>): number {
-  let number = 0;
-  while (taken.has(number)) number += 1;
-  return number;
 }
 
 function shardOf(policy: Policy): Shard[] {
@@ -191,11 +125,11 @@ function isRight(policy: Policy): boolean {
 /** Fills the fullest policies first, so that the emptiest ones may run dry; then opens new ones. */
 function house(
   shards: Shard[],
-  hash: string,
   settings: Settings,
-  queues: string[],
+  queues: readonly string[],
   otherNumbers: readonly number[],
 ): void {
+  const hash = settingsHash(settings);
   const same = shards.filter((shard) => shard.hash === hash);
   const open = same.filter(({ found, repair }) => repair || (found !== undefined && isRight(found)));
   open.sort((a, b) => b.after.size - a.after.size || a.number - b.number);
