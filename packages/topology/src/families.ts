@@ -9,7 +9,7 @@
  *   warren.<hash>.<shard>   ^(shop\.loyalty|shop\.payment)$   queues          priority 10
  */
 import type { Inventory } from './inventory.ts';
-import { bearsMark } from './marks.ts';
+import { bearsMark, hasMarkedQueue } from './marks.ts';
 import type { Settings } from './objects.ts';
 
 /** Below the policies that name their queues: they go before. */
@@ -53,10 +53,10 @@ export function suitsFamily(family: string, settings: Settings): boolean {
   return 'delivery-limit' in settings && !DROPPING.some((key) => key in settings);
 }
 
-/** Whether nothing says that a queue of a family is somebody else's. */
-function isMadeByWarren(name: string, { queues }: Pick<Inventory, 'queues'>): boolean {
+/** By its looks: a main queue tells it itself, a dead-letter queue by whatever is there of its subscription. */
+function isMadeByWarren(name: string, found: Pick<Inventory, 'queues' | 'partitions'>): boolean {
   const main = mainOf(name);
-  return bearsMark(queues.get(main), main);
+  return main === name ? bearsMark(found.queues.get(name), name) : hasMarkedQueue(main, found);
 }
 
 /** The queue that a dead-letter queue belongs to. */

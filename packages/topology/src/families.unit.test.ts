@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { difference, foreignQueues } from './difference.ts';
-import { familyIn, familyOf, familyPattern, membersOf } from './families.ts';
+import { familyIn, familyOf, familyPattern, membersOf, subscriptionsIn } from './families.ts';
 import { inventoryOf } from './inventory.ts';
 
 import type { Found, Membership, Policy, Settings } from './objects.ts';
@@ -275,6 +275,19 @@ describe("somebody else's queue in a family", () => {
       expect(membersOf(family, found(theirs))).toBeUndefined();
     }
     expect(membersOf('other.*', found(theirs))).toBeDefined();
+  });
+
+  test.each([
+    { queue: { type: 'stream', maxAge: '7d' } },
+    { delivery: { ...plainSpec.delivery, ordering: 'PerKey' } },
+  ] as const)('is not a dead-letter queue whose subscription has no queue of its own: %j', (changes) => {
+    const spec = { ...plainSpec, ...changes };
+    const { queues } = wantedTopology({ namespace: 'shop', name: 's2', spec }, capabilities);
+    const there = queues.map((queue) => ({ ...queue, type: String(queue.arguments['x-queue-type']) }));
+    expect(membersOf('shop.*.dead', found([...made, ...there]))).toEqual(['shop.s1.dead', 'shop.s2.dead']);
+    const isDead = ({ name }: { name: string }) => name.endsWith('.dead');
+    expect(membersOf('shop.*.dead', found([...made, ...there.filter(isDead)]))).toBeUndefined();
+    expect(subscriptionsIn(found(there))).toEqual(new Set(['shop.s2']));
   });
 
   test('is one even where a policy of Warren names it: that was foreseen before it was there', () => {

@@ -15,20 +15,25 @@ export function bearsMark(queue: FoundQueue | undefined, of: string): boolean {
   return key === of && overflow === 'reject-publish';
 }
 
-/**
- * Whether something of a subscription is there that only Warren makes, be its queue of whatever type and layout, or in the middle
- * of a migration: the dead-letter queue is known by its binding.
- */
-export function isMarked(
-  { queue, deadLetterQueue, exchanges }: WantedTopology['names'],
-  { queues, partitions, bindings }: Inventory,
+/** Whether a subscription's own queue is there, of whatever type and layout, or in the middle of a migration. */
+export function hasMarkedQueue(
+  queue: string,
+  { queues, partitions }: Pick<Inventory, 'queues' | 'partitions'>,
 ): boolean {
   const { arriving, waited } = temporaryNamesOf(queue);
   const { retries } = streamQueuesOf(queue);
-  const marked = [queue, retries, arriving, waited].map((name) => queues.get(name));
+  const there = [queue, retries, arriving, waited].map((name) => queues.get(name));
+  return [...there, ...(partitions.get(queue) ?? [])].some((each) => bearsMark(each, queue));
+}
+
+/** Whether something of a subscription is there that only Warren makes: the dead-letter queue is known by its binding. */
+export function isMarked(
+  { queue, deadLetterQueue, exchanges }: WantedTopology['names'],
+  found: Inventory,
+): boolean {
   return (
-    [...marked, ...(partitions.get(queue) ?? [])].some((each) => bearsMark(each, queue)) ||
-    (bindings.get(deadLetterQueue) ?? []).some(
+    hasMarkedQueue(queue, found) ||
+    (found.bindings.get(deadLetterQueue) ?? []).some(
       ({ source, routingKey }) => source === exchanges.failedEvents && routingKey === queue,
     )
   );
