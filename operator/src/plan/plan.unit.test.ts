@@ -316,6 +316,25 @@ test.each(['warren.events/paused', 'warren.events/unmanaged'])(
   },
 );
 
+test.each([
+  [{ 'warren.events/paused': 'true' }, {}, 'warren.events/paused: its queues are left'],
+  [{ 'warren.events/unmanaged': 'true' }, {}, 'warren.events/unmanaged: its queues are left'],
+  [{ 'warren.events/release-to': 'shop/points' }, { releasedTo: 'shop/points' }, 'released to shop/points'],
+])(
+  'a removed subscription that the operator keeps its hands off deletes nothing: %j',
+  (annotations, status, says) => {
+    const managed = inForce(subscription({ deletionPolicy: 'Delete' }, { annotations }));
+    const resource = { ...managed, status: { ...managed.status, ...status } };
+    const made = plan(brokerOf(managed), { removed: [resource] });
+    expect(made.subscriptions[0]).toMatchObject({
+      action: 'delete',
+      objects: [],
+      notes: [expect.stringContaining(says)],
+    });
+    expect(made.virtualHosts[0]?.policies).toEqual([]);
+  },
+);
+
 test('a removed subscription goes as its deletionPolicy says, messages counted', () => {
   const goes = (deletionPolicy: 'Retain' | 'Delete' | 'DeleteWhenEmpty') => {
     const resource = inForce(subscription({ deletionPolicy }));

@@ -174,7 +174,8 @@ export function planDeletion({
   const nothing: Outcome = { plan: base, steps: [], memberships: [] };
   const { deletionPolicy } = resource.spec;
   if (!isClaimed(resource)) return nothing;
-  if (isUnmanaged(resource)) return nothing;
+  const left = leftBehind(resource);
+  if (left !== undefined) return { ...nothing, plan: { ...base, notes: [left] } };
   if (broker.state === 'missing')
     return { ...nothing, plan: { ...base, notes: ['its EventBroker is not there: its queues are left'] } };
   const { found, capabilities } = broker;
@@ -235,10 +236,29 @@ function heldBack(
     return `is annotated ${UNMANAGED_ANNOTATION}: the operator leaves the broker alone`;
   if (isPaused(resource))
     return `is annotated ${PAUSED_ANNOTATION}: the operator does nothing until it is not`;
+  const to = releasedTo(resource, current);
+  return to === undefined
+    ? undefined
+    : `is released to ${to}, which takes its messages over: nothing is made for it`;
+}
+
+/** Why the operator would delete nothing on the broker. */
+function leftBehind(resource: SubscriptionResource): string | undefined {
+  const to = releasedTo(resource, resource);
+  if (isUnmanaged(resource)) return `is annotated ${UNMANAGED_ANNOTATION}: its queues are left`;
+  if (isPaused(resource)) return `is annotated ${PAUSED_ANNOTATION}: its queues are left`;
+  return to === undefined
+    ? undefined
+    : `is released to ${to}, which takes its messages over: nothing is deleted`;
+}
+
+/** The other one has begun. */
+function releasedTo(
+  { metadata }: SubscriptionResource,
+  current: SubscriptionResource | undefined,
+): string | undefined {
   const to = current?.status?.releasedTo;
-  if (to !== undefined && resource.metadata.annotations?.[RELEASE_ANNOTATION] === to)
-    return `is released to ${to}, which takes its messages over: nothing is made for it`;
-  return undefined;
+  return metadata.annotations?.[RELEASE_ANNOTATION] === to ? to : undefined;
 }
 
 /** What comes along from another subscription. */
