@@ -1,6 +1,6 @@
 /** What would change beside the resource: each object on the broker and in Kubernetes, as a plan says it. */
 import { bindingEntries, effectivePolicy, namesOf } from '@warren/topology';
-import type { BrokerCapabilities, Inventory, Membership, ObjectStep } from '@warren/topology';
+import type { BrokerCapabilities, Inventory, Membership, ObjectStep, QueueType } from '@warren/topology';
 import type { BrokerResource, SubscriptionResource } from '../resources.ts';
 import { limitsOf } from '../scaling/demand.ts';
 import { scalingNameOf } from '../scaling/engines.ts';
@@ -74,7 +74,8 @@ export function scalingChange(
 }
 
 export function settingsChange({ queue, settings }: Membership, found: Inventory): ObjectChange {
-  const before = found.queues.has(queue) ? effectivePolicy(found.policyIndex, queue)?.definition : undefined;
+  const type = found.queues.get(queue)?.type as QueueType | undefined;
+  const before = type === undefined ? undefined : effectivePolicy(found.policyIndex, queue, type)?.definition;
   const changes = fieldChanges(before ?? {}, settings ?? {}, '').map(({ path, from, to }) =>
     described(path.slice(1), from, to),
   );

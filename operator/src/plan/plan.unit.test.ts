@@ -151,6 +151,27 @@ test('a tunable is told with its old and its new value, on the broker and in the
   ]);
 });
 
+test('the old value of a setting is that of a policy for queues of its type', () => {
+  const current = inForce(subscription({ queue: { type: 'classic', maxLength: 10 } }));
+  const resource = {
+    ...current,
+    spec: { ...current.spec, queue: { type: 'classic' as const, maxLength: 20 } },
+  };
+  const made = brokerOf(current);
+  const theirs = (applyTo: string, limit: number) => ({
+    ...{ name: applyTo, pattern: '^shop', priority: 11, definition: { 'max-length': limit } },
+    applyTo,
+  });
+  const found = {
+    ...made,
+    policies: [...made.policies, theirs('quorum_queues', 3), theirs('classic_queues', 7)],
+  };
+  const [first] = plan(found, { subscriptions: [{ resource, current }] }).subscriptions;
+  expect(first?.objects).toContainEqual(
+    expect.objectContaining({ kind: 'settings', name: queue, detail: 'max-length 7 → 20' }),
+  );
+});
+
 test('an immutable change says how many messages it moves, and still names the new binding', () => {
   const current = inForce(subscription());
   const delivery = { ...plainSpec.delivery, ordering: 'Strict' as const };
