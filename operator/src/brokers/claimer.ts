@@ -29,11 +29,13 @@ export async function claimVirtualHost(
   found: Inventory,
   { resource, source, log, hadClaim }: Claiming,
 ): Promise<boolean> {
-  const { name, annotations } = resource.metadata;
-  const adopts = annotations?.[ADOPT_ANNOTATION] === 'true';
+  const { name } = resource.metadata;
   const ours = await claimantOf(resource, source);
   const exists = (broker: string) => source.brokers.get(broker) !== undefined;
-  const before = judge(ours, claimantIn(found), { exists, mayTakeOver: adopts && !hadClaim });
+  const before = judge(ours, claimantIn(found), {
+    exists,
+    mayTakeOver: adoptsVirtualHost(resource) && !hadClaim,
+  });
   if (before.claim === 'ours') return true;
   if (before.claim === 'free') {
     try {
@@ -89,7 +91,11 @@ export async function releaseVirtualHost(
   }
 }
 
-async function claimantOf(
+export function adoptsVirtualHost({ metadata }: BrokerResource): boolean {
+  return metadata.annotations?.[ADOPT_ANNOTATION] === 'true';
+}
+
+export async function claimantOf(
   { metadata }: BrokerResource,
   source: Pick<ResourceSource, 'clusterId'>,
 ): Promise<Claimant> {

@@ -1,5 +1,8 @@
 /** Reads the brokers that a plan speaks of: one version and one inventory each. */
 import { capabilitiesOf, DEFAULT_EXCHANGES } from '@warren/topology';
+import type { Found } from '@warren/topology';
+import { claimantIn, judge } from '../brokers/claim.ts';
+import { adoptsVirtualHost, claimantOf } from '../brokers/claimer.ts';
 import type { ConnectBroker } from '../brokers/client.ts';
 import { accessOf } from '../brokers/secret.ts';
 import type { BrokerResource } from '../resources.ts';
@@ -9,7 +12,7 @@ import type { Present } from './present.ts';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface BrokerReader {
-  present: Pick<Present, 'readSecret'>;
+  present: Pick<Present, 'readSecret' | 'clusterId' | 'broker'>;
   connect: ConnectBroker;
   env: Environment;
   /** Whether an EventBroker that nobody knows may be the one of the environment. */
@@ -42,10 +45,27 @@ export async function readBroker(
         exchanges: resource?.spec.exchanges ?? DEFAULT_EXCHANGES,
       },
       found,
+      taken: await takenBy(resource, found, present),
     };
   } finally {
     await client.close();
   }
+}
+
+/** What an operator with this EventBroker would say of the virtual host's mark. One that is in no cluster has no mark yet. */
+async function takenBy(
+  resource: BrokerResource | undefined,
+  { exchanges }: Found,
+  present: Pick<Present, 'clusterId' | 'broker'>,
+): Promise<string | undefined> {
+  if (resource?.metadata.uid === undefined) return undefined;
+  const theirs = claimantIn({ exchanges: new Map(exchanges.map((each) => [each.name, each])) });
+  const isThere = theirs !== undefined && (await present.broker(theirs.broker)) !== undefined;
+  const judged = judge(await claimantOf(resource, present), theirs, {
+    exists: () => isThere,
+    mayTakeOver: adoptsVirtualHost(resource),
+  });
+  return judged.claim === 'taken' ? judged.message : undefined;
 }
 
 /** The keys of a broker's Secret out of RABBITMQ_URL; the management API is where it usually is unless the second one says. */

@@ -198,7 +198,7 @@ async function readBrokers(
     await Promise.all(
       names.map(async (name): Promise<[string, BrokerReading]> => {
         const planned = brokers.find(({ resource }) => resource.metadata.name === name);
-        const resource = planned?.resource ?? (await present.broker(name));
+        const resource = planned === undefined ? await present.broker(name) : identified(planned);
         try {
           return [name, await readBroker(resource, { present, connect, env, mayBeUnknown })];
         } catch (error) {
@@ -208,6 +208,12 @@ async function readBrokers(
       }),
     ),
   );
+}
+
+/** As it would be stored, and who it is. */
+function identified({ resource, current }: Planned<BrokerResource>): BrokerResource {
+  const uid = current?.metadata.uid;
+  return uid === undefined ? resource : { ...resource, metadata: { ...resource.metadata, uid } };
 }
 
 function sentenceOf(error: unknown): string {

@@ -7,6 +7,7 @@ import { expect, test } from '@jest/globals';
 import { parse, stringify } from 'yaml';
 import { eventually, testBroker, testKubernetes } from '@warren/environment/testing';
 import type { TestBroker } from '@warren/environment/testing';
+import { CLAIM_EXCHANGE, markOf } from '../brokers/claim.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import { readValidators } from '../validation/definitions.ts';
 import { readSettings } from '../settings.ts';
@@ -173,6 +174,21 @@ function deadKubeconfig(): object {
     contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
   };
 }
+
+test('a virtual host that another operator has marked is a conflict', async () => {
+  await using t = await clusterPlanning();
+  const { broker, manifests, namespace, env } = t;
+  await using host = virtualHost(broker);
+  const file = await manifests.write('l', subscription('loyalty', namespace, { events: ['OrderPlaced'] }));
+  await host.api.declareExchange(markOf({ broker: 'theirs', uid: 'of-another', cluster: 'another' }));
+  const refused = await planned(['-f', file], env);
+  expect(refused).toMatchObject({ code: 1, writes: 0 });
+  expect(refused.says).toContain(
+    'EventBroker "theirs" (uid of-another) of another cluster or folder has the',
+  );
+  await host.api.deleteExchange(CLAIM_EXCHANGE);
+  expect((await planned(['-f', file], env)).code).toBe(2);
+});
 
 test('what was applied by the server is planned in the name of who did', async () => {
   await using t = await clusterPlanning();

@@ -37,6 +37,8 @@ export type BrokerReading =
       vhost: string;
       capabilities: BrokerCapabilities;
       found: Found;
+      /** Why the virtual host is not this operator's: a sentence. */
+      taken?: string | undefined;
     }
   | { state: 'missing' };
 

@@ -58,7 +58,7 @@ function holding(found: Found, queue: string, messages: number): Found {
   return { ...found, queues: found.queues.map((one) => (one.name === queue ? { ...one, messages } : one)) };
 }
 
-function read(found: Found, resource?: BrokerResource): BrokerReading {
+function read(found: Found, resource?: BrokerResource): Extract<BrokerReading, { state: 'read' }> {
   return { state: 'read', resource, version: '4.3.6', vhost: '/', capabilities, found };
 }
 
@@ -314,6 +314,25 @@ test('a broker that is not there, or does not allow the namespace, is a conflict
   const readings = new Map([['default', read(nothing, { metadata: { name: 'default' }, spec })]]);
   const refused = planOf({ subscriptions, publishers: [], brokers: [], removed: [], scales: true, readings });
   expect(refused.subscriptions[0]?.conflicts[0]).toContain('does not allow the namespace shop');
+});
+
+test('a broker without the hash plugin is a conflict of who wants its order by key', () => {
+  const delivery = { ...plainSpec.delivery, ordering: 'PerKey' as const };
+  const without = { ...read(nothing), capabilities: { ...capabilities, hashExchange: false } };
+  const readings = new Map<string, BrokerReading>([['default', without]]);
+  const refused = plan(nothing, { subscriptions: [{ resource: subscription({ delivery }) }], readings });
+  expect(refused.subscriptions[0]?.conflicts).toEqual([expect.stringContaining('consistent_hash')]);
+  expect(refused.virtualHosts[0]?.policies).toEqual([]);
+});
+
+test('a virtual host that another operator has is a conflict, and nothing is deleted there', () => {
+  const resource = inForce(subscription({ deletionPolicy: 'Delete' }));
+  const taken = 'EventBroker "theirs" has the virtual host';
+  const readings = new Map<string, BrokerReading>([['default', { ...read(brokerOf(resource)), taken }]]);
+  const refused = plan(nothing, { subscriptions: [{ resource: subscription() }], readings });
+  expect(refused.subscriptions[0]).toMatchObject({ conflicts: [taken], objects: [] });
+  const removed = plan(nothing, { removed: [resource], readings });
+  expect(removed.subscriptions[0]).toMatchObject({ objects: [], notes: [`its queues are left: ${taken}`] });
 });
 
 test('drift is told as such, and left where the policy is to report it', () => {

@@ -71,6 +71,7 @@ export function presentOfCluster(options: ClusterPresentOptions): Present {
         throw refusal(error, loaded) ?? error;
       }
     },
+    clusterId: () => cluster.authority(),
     broker: (wanted) => brokers.find({ name: wanted }),
     subscriptionsIn: async (wanted) => (await subscriptions.list({ namespace: wanted })).items,
     readSecret: async (ref) => {

@@ -32,6 +32,8 @@ export async function presentOfFolder(state: string | undefined, namespace = 'de
     inForce: (id) => inForce.get(id),
     preview: ({ kind, key, resource }: LoadedResource) =>
       Promise.resolve({ resource, current: inForce.get(idOf(kind, key)) } as unknown as Planned<AnyResource>),
+    // The folder that its operator works in is not to be seen here: the uid tells.
+    clusterId: () => Promise.resolve(undefined),
     broker: (name) => Promise.resolve(inForce.get(idOf('EventBroker', name)) as BrokerResource | undefined),
     subscriptionsIn: (wanted) =>
       Promise.resolve(

@@ -17,6 +17,8 @@ export interface Present extends AsyncDisposable {
   inForce(id: string): unknown;
   /** The resource as an apply would store it, and as it is now. Throws RefusedError with what an apply would say. */
   preview(loaded: LoadedResource): Promise<Planned<AnyResource>>;
+  /** Tells the operator's clusters apart; undefined where nothing does. */
+  clusterId(): Promise<string | undefined>;
   broker(name: string): Promise<BrokerResource | undefined>;
   /** All of a namespace. */
   subscriptionsIn(namespace: string): Promise<readonly SubscriptionResource[]>;

@@ -7,6 +7,7 @@ import {
   exchangesOf,
   foreignQueues,
   messagesOf,
+  PLUGIN_MISSING,
   migrationOf,
   queueChanges,
   removal,
@@ -78,6 +79,8 @@ export type BrokerView =
       resource: BrokerResource | undefined;
       capabilities: BrokerCapabilities;
       found: Inventory;
+      /** Why the virtual host is not this operator's: a sentence. */
+      taken?: string | undefined;
     }
   | { state: 'missing' };
 
@@ -120,7 +123,10 @@ export function planSubscription(input: SubscriptionInput): Outcome {
     return conclude({
       conflicts: [describeNotAllowed(base.broker, base.namespace)],
     });
-  const { capabilities, found } = broker;
+  const { capabilities, found, taken } = broker;
+  if (taken !== undefined) return conclude({ conflicts: [taken] });
+  if (resource.spec.delivery.ordering === 'PerKey' && capabilities.hashExchange === false)
+    return conclude({ conflicts: [PLUGIN_MISSING] });
   const wanted = wantedTopology(subscriptionOf(resource), capabilities);
   const notes = takeoverNotes(resource, found);
   if (current === undefined || !isClaimed(current)) {
@@ -178,7 +184,8 @@ export function planDeletion({
   if (left !== undefined) return { ...nothing, plan: { ...base, notes: [left] } };
   if (broker.state === 'missing')
     return { ...nothing, plan: { ...base, notes: ['its EventBroker is not there: its queues are left'] } };
-  const { found, capabilities } = broker;
+  const { found, capabilities, taken } = broker;
+  if (taken !== undefined) return { ...nothing, plan: { ...base, notes: [`its queues are left: ${taken}`] } };
   const { steps, memberships } = removal({
     namespace: base.namespace,
     name: base.name,
