@@ -11,7 +11,7 @@ import { KubeConfig } from '@kubernetes/client-node';
 import { createCluster } from '@warren/controller';
 import { connectBroker } from '../brokers/client.ts';
 import type { ConnectBroker } from '../brokers/client.ts';
-import { BrokerSecretError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { describeProblem, parseDocuments } from '../folder/document.ts';
 import { loadFiles } from '../folder/load.ts';
 import type { LoadedResource, TextFile } from '../folder/load.ts';
@@ -20,9 +20,9 @@ import { keyOfBound } from '../subscriptions/claims.ts';
 import { readPaths } from '../validate.ts';
 import type { KindValidator } from '../validation/crd.ts';
 import type { PlanCommand } from './args.ts';
-import { readBroker } from './broker-reader.ts';
+import { readBrokers } from './broker-reader.ts';
 import { changesAnything, planOf } from './plan.ts';
-import type { BrokerReading, Plan, Planned } from './plan.ts';
+import type { Plan, Planned } from './plan.ts';
 import { presentOfCluster } from './present-cluster.ts';
 import { presentOfFolder } from './present-folder.ts';
 import { RefusedError } from './present.ts';
@@ -80,13 +80,12 @@ async function makePlan(
     );
     if (problems.length > 0) return { where, problems };
     const removed = command.prune ? await removedBeside(subscriptions, present) : [];
-    const readings = await readBrokers(
-      [...subscriptions.map(({ resource }) => resource), ...removed],
-      brokers,
-      present,
-      command,
-      surroundings,
-    );
+    const concerned = [...subscriptions.map(({ resource }) => resource), ...removed];
+    const { env, connect = connectBroker } = surroundings;
+    const mayBeUnknown = command.offline || !isClusterConfigured(env);
+    const readings = await readBrokers(await brokersOf(concerned, brokers, present), {
+      ...{ present, connect, env, mayBeUnknown },
+    });
     return {
       where,
       problems: [],
@@ -185,27 +184,17 @@ async function removedBeside(
   return all.flat().filter((one) => !named.has(keyOfBound(one)));
 }
 
-async function readBrokers(
+/** Those that the subscriptions are on. */
+async function brokersOf(
   subscriptions: readonly SubscriptionResource[],
-  brokers: readonly Planned<BrokerResource>[],
+  planned: readonly Planned<BrokerResource>[],
   present: Present,
-  { offline }: PlanCommand,
-  { env, connect = connectBroker }: PlanSurroundings,
-): Promise<Map<string, BrokerReading>> {
+): Promise<Map<string, BrokerResource | undefined>> {
   const names = [...new Set(subscriptions.map(({ spec }) => spec.brokerRef.name))].sort();
-  const mayBeUnknown = offline || !isClusterConfigured(env);
+  const known = new Map(planned.map((one) => [one.resource.metadata.name, identified(one)]));
   return new Map(
     await Promise.all(
-      names.map(async (name): Promise<[string, BrokerReading]> => {
-        const planned = brokers.find(({ resource }) => resource.metadata.name === name);
-        const resource = planned === undefined ? await present.broker(name) : identified(planned);
-        try {
-          return [name, await readBroker(resource, { present, connect, env, mayBeUnknown })];
-        } catch (error) {
-          const instead = error instanceof BrokerSecretError ? ' (or set RABBITMQ_URL)' : '';
-          throw new RefusedError(`EventBroker "${name}": ${sentenceOf(error)}${instead}`, { cause: error });
-        }
-      }),
+      names.map(async (name) => [name, known.get(name) ?? (await present.broker(name))] as const),
     ),
   );
 }

@@ -270,9 +270,14 @@ test('without a cluster it is compared with what folder mode has in force', asyn
   expect((await planned([...args, '--prune'], {})).says).toContain('shop/loyalty will be deleted');
   // Nobody knows the Secret here: the broker of the environment stands in.
   const alone = ['-f', world.folder, '--offline'];
+  const bySecret = await planned(args, { RABBITMQ_URL: 'amqp://me:secret@127.0.0.1:1' });
+  expect(bySecret.code).toBe(2);
+  expect(bySecret.says).toMatch(/^EventBroker .*\(http:\/\/[^@]+, by the Secret .*\)$/m);
   expect((await planned(alone, {})).says).toContain('(or set RABBITMQ_URL)');
   const named = { RABBITMQ_URL: broker.amqpUrl, RABBITMQ_MANAGEMENT_URL: broker.managementUrl };
-  expect((await planned(alone, named)).code).toBe(2);
+  const byEnvironment = await planned(alone, named);
+  expect(byEnvironment.code).toBe(2);
+  expect(byEnvironment.says).toMatch(/^EventBroker .*\(http:\/\/[^@]+, by RABBITMQ_URL\)$/m);
 });
 
 async function warren(args: readonly string[], input: string, env: Record<string, string>) {

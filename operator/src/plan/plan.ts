@@ -35,6 +35,8 @@ export type BrokerReading =
       resource: BrokerResource | undefined;
       version: string;
       vhost: string;
+      /** Where it was read, and by what that was known: `http://host:15672, by RABBITMQ_URL`. */
+      source: string;
       capabilities: BrokerCapabilities;
       found: Found;
       /** Why the virtual host is not this operator's: a sentence. */
@@ -70,6 +72,8 @@ export interface VirtualHostPlan {
   broker: string;
   version: string;
   vhost: string;
+  /** Where it was read, and by what that was known. */
+  source: string;
   /** What would be written to policies, which subscriptions share. */
   policies: string[];
 }
@@ -117,12 +121,12 @@ export function planOf({ subscriptions, publishers, brokers, removed, readings, 
   }));
   const virtualHosts = [...readings].flatMap(([broker, reading]): VirtualHostPlan[] => {
     if (reading.state !== 'read') return [];
-    const { version, vhost, found } = reading;
+    const { version, vhost, source, found } = reading;
     const inventory = inventoryOf(found);
     const policies = policyPlan(memberships.get(broker) ?? [], found.policies, (family) =>
       membersOf(family, inventory),
     ).map(describeStep);
-    return [{ broker, version, vhost, policies }];
+    return [{ broker, version, vhost, source, policies }];
   });
   return {
     subscriptions: plans,

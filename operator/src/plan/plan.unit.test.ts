@@ -1,80 +1,22 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { capabilitiesOf, difference, namesOf, policyPlan, wantedTopology } from '@warren/topology';
-import type { EventSubscriptionSpec, Found } from '@warren/topology';
-import { LiveInventory } from '../brokers/live-inventory.ts';
-import { FINALIZER } from '../resources.ts';
-import type { BrokerResource, SubscriptionResource } from '../resources.ts';
+import type { Found } from '@warren/topology';
 import { plainSpec } from '../testing/plain-spec.ts';
+import {
+  brokerOf,
+  capabilities,
+  holding,
+  inForce,
+  nothing,
+  plan,
+  queue,
+  read,
+  subscription,
+} from '../testing/planning.ts';
 import { autoscalerOf } from './objects.ts';
 import { changesAnything, planOf } from './plan.ts';
-import type { BrokerReading, PlanInput } from './plan.ts';
+import type { BrokerReading } from './plan.ts';
 import { textOf } from './text.ts';
-
-const capabilities = capabilitiesOf('4.3.6');
-const nothing: Found = { exchanges: [], queues: [], bindings: [], policies: [] };
-
-function subscription(
-  spec: Partial<EventSubscriptionSpec> = {},
-  metadata: Partial<SubscriptionResource['metadata']> = {},
-): SubscriptionResource {
-  return { metadata: { name: 'loyalty', namespace: 'shop', ...metadata }, spec: { ...plainSpec, ...spec } };
-}
-
-/** As the operator leaves it: claimed, in sync, bound. */
-function inForce(resource: SubscriptionResource): SubscriptionResource {
-  const condition = {
-    type: 'TopologyInSync',
-    status: 'True',
-    reason: 'InSync',
-    message: '',
-    observedGeneration: 1,
-    lastTransitionTime: '',
-  } as const;
-  return {
-    ...resource,
-    metadata: { ...resource.metadata, generation: 1, finalizers: [FINALIZER] },
-    status: { conditions: [condition], retryMode: 'broker', binding: { name: 'loyalty-binding' } },
-  };
-}
-
-/** What the operator makes of these subscriptions on an empty broker. */
-function brokerOf(...resources: SubscriptionResource[]): Found {
-  const live = new LiveInventory(nothing);
-  for (const { metadata, spec } of resources) {
-    const wanted = wantedTopology({ namespace: 'shop', name: metadata.name, spec }, capabilities);
-    const { memberships, steps } = difference(wanted, live);
-    for (const step of [...policyPlan(memberships, live.policies), ...steps]) live.apply(step);
-  }
-  return {
-    exchanges: [...live.exchanges.values()],
-    queues: [...live.queues.values()].map((queue) => ({ ...queue, messages: 0 })),
-    bindings: [...live.bindings.values()].flat(),
-    policies: live.policies,
-  };
-}
-
-function holding(found: Found, queue: string, messages: number): Found {
-  return { ...found, queues: found.queues.map((one) => (one.name === queue ? { ...one, messages } : one)) };
-}
-
-function read(found: Found, resource?: BrokerResource): Extract<BrokerReading, { state: 'read' }> {
-  return { state: 'read', resource, version: '4.3.6', vhost: '/', capabilities, found };
-}
-
-function plan(found: Found, input: Partial<PlanInput>) {
-  return planOf({
-    subscriptions: [],
-    brokers: [],
-    publishers: [],
-    removed: [],
-    scales: true,
-    readings: new Map([['default', read(found)]]),
-    ...input,
-  });
-}
-
-const { queue } = namesOf('shop', 'loyalty');
 
 interface Drawn {
   events: string[];
@@ -325,16 +267,6 @@ test('a broker without the hash plugin is a conflict of who wants its order by k
   expect(refused.virtualHosts[0]?.policies).toEqual([]);
 });
 
-test('a virtual host that another operator has is a conflict, and nothing is deleted there', () => {
-  const resource = inForce(subscription({ deletionPolicy: 'Delete' }));
-  const taken = 'EventBroker "theirs" has the virtual host';
-  const readings = new Map<string, BrokerReading>([['default', { ...read(brokerOf(resource)), taken }]]);
-  const refused = plan(nothing, { subscriptions: [{ resource: subscription() }], readings });
-  expect(refused.subscriptions[0]).toMatchObject({ conflicts: [taken], objects: [] });
-  const removed = plan(nothing, { removed: [resource], readings });
-  expect(removed.subscriptions[0]).toMatchObject({ objects: [], notes: [`its queues are left: ${taken}`] });
-});
-
 test('drift is told as such, and left where the policy is to report it', () => {
   const repaired = inForce(subscription());
   const found = { ...brokerOf(repaired), bindings: [] };
@@ -355,39 +287,6 @@ test.each(['warren.events/paused', 'warren.events/unmanaged'])(
     expect(made?.notes[0]).toContain(name);
   },
 );
-
-test.each([
-  [{ 'warren.events/paused': 'true' }, {}, 'warren.events/paused: its queues are left'],
-  [{ 'warren.events/unmanaged': 'true' }, {}, 'warren.events/unmanaged: its queues are left'],
-  [{ 'warren.events/release-to': 'shop/points' }, { releasedTo: 'shop/points' }, 'released to shop/points'],
-])(
-  'a removed subscription that the operator keeps its hands off deletes nothing: %j',
-  (annotations, status, says) => {
-    const managed = inForce(subscription({ deletionPolicy: 'Delete' }, { annotations }));
-    const resource = { ...managed, status: { ...managed.status, ...status } };
-    const made = plan(brokerOf(managed), { removed: [resource] });
-    expect(made.subscriptions[0]).toMatchObject({
-      action: 'delete',
-      objects: [],
-      notes: [expect.stringContaining(says)],
-    });
-    expect(made.virtualHosts[0]?.policies).toEqual([]);
-  },
-);
-
-test('a removed subscription goes as its deletionPolicy says, messages counted', () => {
-  const goes = (deletionPolicy: 'Retain' | 'Delete' | 'DeleteWhenEmpty') => {
-    const resource = inForce(subscription({ deletionPolicy }));
-    return plan(holding(brokerOf(resource), queue, 3), { removed: [resource] }).subscriptions[0];
-  };
-  expect(goes('Delete')?.objects).toContainEqual({ action: 'delete', kind: 'queue', name: queue });
-  expect(goes('Delete')?.notes).toEqual([
-    'deletionPolicy is Delete: messages are lost: shop.loyalty holds 3 messages',
-  ]);
-  expect(goes('DeleteWhenEmpty')?.notes[0]).toContain('waits until no message is left');
-  expect(goes('Retain')?.objects).toEqual([]);
-  expect(goes('Retain')?.notes[0]).toContain('its queues are left');
-});
 
 test('names and values from elsewhere cannot paint on the terminal', () => {
   const spec = { events: ['\u001b[2Jgone\u202e'] };

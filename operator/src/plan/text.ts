@@ -42,8 +42,8 @@ export function textOf(plan: Plan, { colour, where }: TextOptions): string {
   const heading = (sign: Sign, text: string) => paint(sign, text, '');
   const lines = [
     safeText(where),
-    ...plan.virtualHosts.map(({ broker, version, vhost }) =>
-      safeText(`EventBroker ${broker}: RabbitMQ ${version}, virtual host ${vhost}`),
+    ...plan.virtualHosts.map(({ broker, version, vhost, source }) =>
+      safeText(`EventBroker ${broker}: RabbitMQ ${version}, virtual host ${vhost} (${source})`),
     ),
     '',
   ];
