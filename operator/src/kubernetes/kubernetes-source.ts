@@ -41,7 +41,7 @@ import type {
   SubscriptionStatus,
 } from '../resources.ts';
 import type { ResourceSource, SecretRef, StoryEvent } from '../source.ts';
-import { isClaimed } from '../subscriptions/claims.ts';
+import { isClaimed, newestOf } from '../subscriptions/claims.ts';
 import { FreshCollection } from './fresh.ts';
 import { OwnWrites } from './own-writes.ts';
 
@@ -262,7 +262,7 @@ export class KubernetesSource implements ResourceSource {
    */
   #guardOf(resource: SubscriptionResource): { resourceVersion?: string | undefined } {
     if (isClaimed(resource)) return {};
-    const { metadata } = this.subscriptions.get(keyOf(resource.metadata)) ?? resource;
+    const { metadata } = newestOf(this.subscriptions, resource);
     const { resourceVersion } = metadata.uid === resource.metadata.uid ? metadata : resource.metadata;
     return { resourceVersion };
   }

@@ -16,7 +16,7 @@ import { ConsumerUserError } from '../errors.ts';
 import { PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { PublisherResource } from '../resources.ts';
 import type { ResourceSource } from '../source.ts';
-import { hasFinalizer, hasOwnNames, isDeleting, keyOfBound } from '../subscriptions/claims.ts';
+import { hasFinalizer, hasOwnNames, isDeleting, newestOf } from '../subscriptions/claims.ts';
 import { isPaused, isUnmanaged } from '../subscriptions/hands-off.ts';
 import { refusalOf, tellOf } from '../telling.ts';
 import { bindingNameOf, handOut } from '../users/handout.ts';
@@ -194,7 +194,7 @@ export class PublisherReconciler {
   }
 
   #now(resource: PublisherResource): PublisherResource {
-    return this.#options.source.publishers.get(keyOfBound(resource)) ?? resource;
+    return newestOf(this.#options.source.publishers, resource);
   }
 
   /** Writes the status, and tells of it where it says something new. */

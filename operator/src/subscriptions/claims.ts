@@ -10,6 +10,7 @@
 import type { Subscription } from '@warren/topology';
 import { ADOPT_ANNOTATION, FINALIZER } from '../resources.ts';
 import type { SubscriptionResource } from '../resources.ts';
+import type { Collection } from '../source.ts';
 
 /** An EventPublisher, too. */
 type Named = Pick<SubscriptionResource, 'metadata'>;
@@ -72,6 +73,11 @@ export function subscriptionOf(resource: SubscriptionResource): Subscription {
 
 export function keyOfBound(resource: Named): string {
   return `${namespaceOf(resource)}/${resource.metadata.name}`;
+}
+
+/** As it was last written or heard of; as it is here where it is gone. */
+export function newestOf<T extends Named>(collection: Pick<Collection<T>, 'get'>, resource: T): T {
+  return collection.get(keyOfBound(resource)) ?? resource;
 }
 
 /** Every object of a subscription is called `namespace.name` or `namespace.name.…`: with a dot in either it could be another's. */

@@ -13,7 +13,7 @@ import type { Said } from '../conditions.ts';
 import { PAUSED_ANNOTATION, UNMANAGED_ANNOTATION } from '../resources.ts';
 import type { SubscriptionResource, SubscriptionStatus } from '../resources.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
-import { hasFinalizer, isClaimed, isDeleting, isUntouched, keyOfBound, namespaceOf } from './claims.ts';
+import { hasFinalizer, isClaimed, isDeleting, isUntouched, namespaceOf, newestOf } from './claims.ts';
 import { isReleasedTo, standingOf } from './handover.ts';
 import type { Others, Standing } from './handover.ts';
 import { appliedGenerationOf } from './status.ts';
@@ -104,7 +104,7 @@ export async function standAside(
       const claimed = isClaimed(resource);
       // Said before it is done: that is how they are known again.
       await say('Unmanaged', message, claimed || wasLetGo(resource) ? {} : { binding: undefined });
-      if (claimed) await source.letGo(source.subscriptions.get(keyOfBound(resource)) ?? resource);
+      if (claimed) await source.letGo(newestOf(source.subscriptions, resource));
     }
     return {};
   }
@@ -140,7 +140,7 @@ export async function standAside(
     await say('Released', message, { releasedTo: to.key, claimedFrom: undefined, migration: undefined }, [
       { type: 'Released', status: 'True', reason: 'TakenOver', message },
     ]);
-    const now = source.subscriptions.get(keyOfBound(resource)) ?? resource;
+    const now = newestOf(source.subscriptions, resource);
     if (isClaimed(now) && isReleasedTo(now, to.key)) await source.letGo(now);
     return {};
   }

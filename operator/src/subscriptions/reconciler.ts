@@ -33,6 +33,7 @@ import {
   isDeleting,
   keyOfBound,
   namespaceOf,
+  newestOf,
   subscriptionOf,
   tellsItsOwner,
 } from './claims.ts';
@@ -310,7 +311,7 @@ export class SubscriptionReconciler {
     const isPlain = tellsItsOwner(resource) && queuesThere(about.wanted, found).length === 0;
     if (isClaimed(resource) || (isPlain && this.#standingOf(resource).standing === 'own')) return resource;
     await this.#voice.conclude(resource, { verdict: 'claimed' }, about);
-    return source.subscriptions.get(keyOfBound(resource)) ?? resource;
+    return newestOf(source.subscriptions, resource);
   }
 
   #bind(
@@ -334,7 +335,7 @@ export class SubscriptionReconciler {
     const { driftPolicy: policy } = resource.spec;
     await this.#voice.conclude(resource, { verdict: 'drifted', differences, policy }, about);
     if (policy === 'Report') return undefined;
-    return source.subscriptions.get(keyOfBound(resource)) ?? resource;
+    return newestOf(source.subscriptions, resource);
   }
 
   /** What is in force was told just before. With anything that was written meanwhile, the layout is another one. */

@@ -13,7 +13,7 @@ import type { ScalingState } from '../scaling/state.ts';
 import { withScaling } from '../scaling/state.ts';
 import type { ResourceSource, StoryEvent } from '../source.ts';
 import { refusalOf, tellOf } from '../telling.ts';
-import { isDeleting, isUntouched, keyOfBound, namespaceOf } from './claims.ts';
+import { isDeleting, isUntouched, keyOfBound, namespaceOf, newestOf } from './claims.ts';
 import type { Claiming } from './claims.ts';
 import { countsOf } from './counts.ts';
 import { effectiveOf } from './effective.ts';
@@ -122,7 +122,7 @@ export class Voice {
     const { source, claiming } = this.#options;
     const key = keyOfBound(resource);
     // What was said earlier in the same reconcile is not in the resource that it began with.
-    const now = source.subscriptions.get(key) ?? resource;
+    const now = newestOf(source.subscriptions, resource);
     if (!isUntouched(now) || claiming.has(now)) return resource;
     if (isDeleting(now)) return undefined;
     await source.removeFinalizer(now);
