@@ -138,6 +138,16 @@ describe('the HTTP side of a service', () => {
     );
   });
 
+  test('reads a body of any JSON type', async () => {
+    const answer = await post('{"name":"cup"}', { 'Content-Type': 'application/merge-patch+json' });
+    expect(answer).toMatchObject({ status: 201, body: { name: 'cup' } });
+    expectProblem(
+      await post('{"name":"cup"}', { 'Content-Type': 'text/cup+json' }),
+      415,
+      'unsupported-media-type',
+    );
+  });
+
   test('refuses a body over the limit', async () => {
     expectProblem(await post(JSON.stringify({ name: 'x'.repeat(2000) })), 413, 'body-too-large');
   });

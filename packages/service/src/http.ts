@@ -52,7 +52,7 @@ export function createHttpApp(options: HttpOptions): Express {
   app.set('query parser', 'simple');
   app.use(begin(options));
 
-  const json = express.json({ limit: options.bodyLimit ?? 102_400, strict: false });
+  const json = express.json({ type: jsonTypes, limit: options.bodyLimit ?? 102_400, strict: false });
   const paths = new Map<string, Set<string>>();
   const allow = (path: string, method: string) => {
     const methods = paths.get(path) ?? new Set();
@@ -152,10 +152,12 @@ function readCorrelation(request: Request): string | undefined {
   return header !== undefined && /^[\w.:-]{1,128}$/.test(header) ? header : undefined;
 }
 
+const jsonTypes = ['application/json', 'application/*+json'];
+
 const requireJson: RequestHandler = (request, _response, next) => {
   const hasBody =
     request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
-  if (hasBody && request.is(['application/json', '+json']) === false) {
+  if (hasBody && request.is(jsonTypes) === false) {
     throw new Problem(
       415,
       'unsupported-media-type',
