@@ -137,6 +137,28 @@ describe('a binding', () => {
     await eventually(async () => (await trouble(url)) === undefined);
   });
 
+  test('that cannot be used is named after a pause as before it', async () => {
+    await using ground = await bench();
+    const subscription = await ground.subscribe('watcher', ['#']);
+    let isAway = true;
+    const seen: string[] = [];
+    const { url } = await ground.start(
+      service((id) => {
+        if (isAway) throw Object.assign(new Error('no connection'), { name: 'MongoNotConnectedError' });
+        seen.push(id);
+        return Promise.resolve();
+      }),
+    );
+    await eventually(async () => (await trouble(url)) === undefined);
+    await subscription.rebind({ prefetch: 'many' });
+    const said = await eventually(() => trouble(url));
+    await subscription.publish(order('o1'));
+    await eventually(async () => (await trouble(url)) === 'It pauses while the database is away.');
+    isAway = false;
+    await eventually(() => seen.length === 1);
+    await eventually(async () => (await trouble(url)) === said);
+  });
+
   test('is all a service needs to publish, too', async () => {
     await using broker = await testBroker();
     await using ground = await openWorkbench({

@@ -68,6 +68,7 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
   const { name, log } = options;
   let watch: BindingWatch | undefined;
   let running: Running | undefined;
+  /** What is wrong with the binding. */
   let trouble: string | undefined = `It waits for its binding ${name}.`;
   let pausing = false;
   const stopping = new AbortController();
@@ -138,12 +139,10 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
     pausing = true;
     work = work
       .then(async () => {
-        trouble = 'It pauses while the database is away.';
         log.warn({ subscription: name }, 'pausing while the database is away');
         await running?.consumer.stop({ deadlineMs: 0 });
         while (!(await isBack())) await sleep(pausePollMs, undefined, { signal: stopping.signal });
         running?.consumer.start();
-        trouble = undefined;
         log.info({ subscription: name }, 'the database is back');
       })
       .catch((error: unknown) => {
@@ -213,6 +212,8 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
       });
     },
     check: () => {
+      // First, for it passes; what is wrong with the binding is said again after it.
+      if (pausing) throw new Error('It pauses while the database is away.');
       if (trouble !== undefined) throw new Error(trouble);
       if (running === undefined) throw new Error('It is changing to another binding.');
       if (!running.connection.isOpen) {
