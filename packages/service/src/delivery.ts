@@ -14,6 +14,7 @@
  */
 import { decodeEvent, routingKeyOf } from '@warren/contracts';
 import type { Catalogue, Event } from '@warren/contracts';
+import { isPermanent } from '@warren/rabbitmq';
 import type { Delivery } from '@warren/rabbitmq';
 import { withContext } from './context.ts';
 import type { Handler } from './handlers.ts';
@@ -144,8 +145,4 @@ function routingKey(type: string): string {
   } catch {
     return type;
   }
-}
-
-function isPermanent(error: unknown): boolean {
-  return error instanceof Error && 'permanent' in error && error.permanent === true;
 }
