@@ -14,9 +14,9 @@ export interface Endpoint {
   scrub(text: string): string;
 }
 
-/** Removes user and password from every URL in a text. */
+/** A text in which `amqp://user:secret@host` has become `amqp://***@host`; the secret may have an `@` in it. */
 export function withoutCredentials(text: string): string {
-  return text.replace(/\b([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*@/gi, '$1');
+  return text.replace(/:\/\/[^\s/]+@/g, '://***@');
 }
 
 function decode(text: string): string {

@@ -45,7 +45,16 @@ describe('a broker URL', () => {
     const endpoint = parseEndpoint('amqp://u:hunter22@h/v', 20);
     const error = connectionError(new Error('x hunter22 amqp://u:hunter22@h y'), endpoint);
     expect(error.message).not.toContain('hunter22');
-    expect(withoutCredentials('see http://a:b@c/d and amqp://x:y@z')).toBe('see http://c/d and amqp://z');
+  });
+
+  test('is shown without its credentials, as any URL in a text', () => {
+    expect(withoutCredentials('see http://a:b@c/d and mongodb+srv://x:y@z')).toBe(
+      'see http://***@c/d and mongodb+srv://***@z',
+    );
+    expect(withoutCredentials('amqp://user:p@ss:w@rd@host/')).toBe('amqp://***@host/');
+    expect(withoutCredentials('write to ada@example.com about amqp://host/')).toBe(
+      'write to ada@example.com about amqp://host/',
+    );
   });
 
   test('a failure has the code of its kind', () => {

@@ -9,7 +9,7 @@
  */
 import { HealthCheckError } from '@godaddy/terminus';
 import type { HealthCheckMap } from '@godaddy/terminus';
-import { withoutCredentials } from './log.ts';
+import { withoutCredentials } from '@warren/rabbitmq';
 import { withTimeLimit } from './time-limit.ts';
 
 /** Throws when the dependency is not usable, with a sentence that says why. */

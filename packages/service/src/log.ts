@@ -2,6 +2,7 @@
  * The log of a service: JSON lines by pino, each with the trace and the correlation of the work it was written in.
  */
 import { isSpanContextValid, trace } from '@opentelemetry/api';
+import { withoutCredentials } from '@warren/rabbitmq';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { currentContext } from './context.ts';
@@ -40,9 +41,4 @@ export function describeError(error: unknown): Record<string, unknown> {
     ...(error.stack === undefined ? {} : { stack: withoutCredentials(error.stack) }),
     ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
   };
-}
-
-/** A text in which `amqp://user:secret@host` has become `amqp://***@host`. */
-export function withoutCredentials(text: string): string {
-  return text.replace(/([a-z][a-z0-9+.-]*:\/\/)[^\s/]+@/gi, '$1***@');
 }
