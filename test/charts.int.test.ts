@@ -335,6 +335,13 @@ describe('a service', () => {
       'services.order.subscriptions.order.consumer: it is the service itself',
     );
   });
+
+  test('a stop that would spend all of its time on waiting for load balancers is refused', async () => {
+    await expect(shop({ order: { shutdown: { deadlineSeconds: 5 } } })).rejects.toThrow(
+      'services.order: shutdown.delaySeconds is part of shutdown.deadlineSeconds',
+    );
+    await shop({ order: { shutdown: { deadlineSeconds: 6 } } });
+  });
 });
 
 describe('metrics', () => {

@@ -2,7 +2,11 @@
 {{- $values := .values }}
 {{- $bindings := include "service.bindings" . | fromJsonArray }}
 {{- $scaled := $values.autoscaled }}
-{{- range $values.subscriptions }}{{ if hasKey . "scaling" }}{{ $scaled = true }}{{ end }}{{ end -}}
+{{- range $values.subscriptions }}{{ if hasKey . "scaling" }}{{ $scaled = true }}{{ end }}{{ end }}
+{{- $shutdown := $values.shutdown }}
+{{- if ge (int $shutdown.delaySeconds) (int $shutdown.deadlineSeconds) }}
+{{- fail (printf "services.%s: shutdown.delaySeconds is part of shutdown.deadlineSeconds and leaves no time for what is in flight: let it be less" .name) }}
+{{- end -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
