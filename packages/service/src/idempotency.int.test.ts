@@ -120,7 +120,7 @@ describe('an Idempotency-Key on a POST', () => {
     await eventually(() => ground.spy.events('UserCreated').length === 1);
   });
 
-  test('remembers a refusal, and forgets a failure of ours so that a repeat works', async () => {
+  test('remembers a refusal, and after a failure of ours lets the same request run at once, and no other', async () => {
     await using ground = await bench();
     const failures: Error[] = [new Error('the disk is full'), new Refusal('no-more', 'No more users.')];
     const { url } = await ground.start(
@@ -130,6 +130,10 @@ describe('an Idempotency-Key on a POST', () => {
       }),
     );
     expect((await post(url, { name: 'Ada' }, 'key-1')).status).toBe(500);
+    expect(await post(url, { name: 'Eve' }, 'key-1')).toMatchObject({
+      status: 422,
+      body: { reason: 'idempotency-key-reused' },
+    });
     const refused = await post(url, { name: 'Ada' }, 'key-1');
     expect(refused).toMatchObject({ status: 409, body: { reason: 'no-more' } });
     const again = await post(url, { name: 'Ada' }, 'key-1');

@@ -4,7 +4,7 @@
  * A key is claimed by inserting one document before the handler runs; its answer is written into that document after.
  *
  *   (none) ── insert ──▶ running ── answered below 500 ──▶ done ── TTL ──▶ (none)
- *                          │  └──── failed with 5xx ──────▶ (none): a repeat runs at once
+ *                          │  └──── failed with 5xx ──────▶ free: a repeat runs at once
  *                          └─ the process died: the lease runs out, a repeat takes over
  *
  * | a repeat finds | answer |
@@ -13,8 +13,9 @@
  * | running | 409 with Retry-After |
  * | another request under this key | 422 |
  *
- * Between the effect and the stored answer a process may die. So ids are derived from key and request
- * ({@link derivedIds}): the repeat makes the same aggregate, finds it made, and gives the same answer.
+ * Between the effect and the stored answer a process may die, or fail. So ids are derived from key and request
+ * ({@link derivedIds}): the repeat makes the same aggregate, finds it made, and gives the same answer. And the key stays
+ * bound to its request, since the effect may be there.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { isDuplicateKey } from '@warren/event-store';
@@ -153,6 +154,14 @@ export function createIdempotency(
     );
   }
 
+  /** A repeat need not wait for the lease. */
+  async function free(request: KeyedRequest, owner: string): Promise<void> {
+    await keys().updateOne(
+      { _id: `${request.operation} ${request.key}`, owner },
+      { $set: { lockedUntil: new Date(0) } },
+    );
+  }
+
   return {
     init: async () => {
       await keys().createIndexes([{ key: { expiresAt: 1 }, expireAfterSeconds: 0, name: 'ttl' }]);
@@ -174,9 +183,7 @@ export function createIdempotency(
       } catch (error) {
         const problem = problemOf(error);
         if (problem.status >= 500) {
-          await keys()
-            .deleteOne({ _id: `${request.operation} ${request.key}`, owner })
-            .catch(() => undefined);
+          await free(request, owner).catch(() => undefined);
           throw error;
         }
         const response = problemResponse(problem);
