@@ -145,25 +145,48 @@ describe('the order service', () => {
     expect(ground.spy.events()[0]).toMatchObject({ schemaVersion: 1, data });
   });
 
-  test.each([
-    ['an order that is closed the other way', 'order-closed'],
-    ['an order that nobody placed', 'order-unknown'],
-  ])('sets aside what it hears about %s', async (_, reason) => {
+  test('sets aside what it hears about an order that is closed the other way', async () => {
     await using ground = await bench();
     const subscription = await ground.subscribe('order', ['payment.*']);
     const { url } = await ground.start(orderService);
     const { id } = (await place(url)).body;
-    if (reason === 'order-closed') {
-      await subscription.publish(declined(id));
-      await eventually(async () => (await get(url, id)).body.status === 'cancelled');
-    }
-    await subscription.publish(approved(reason === 'order-closed' ? id : 'nobody'));
+    await subscription.publish(declined(id));
+    await eventually(async () => (await get(url, id)).body.status === 'cancelled');
+    await subscription.publish(approved(id));
     const dead = await eventually(() => subscription.deadLetter());
     expect(dead.properties.headers).toMatchObject({
       'warren-failure-code': 'WARREN_REFUSED',
       'warren-failure-attempts': 1,
     });
-    expect((await get(url, id)).body.status).toBe(reason === 'order-closed' ? 'cancelled' : 'placed');
+    expect((await get(url, id)).body.status).toBe('cancelled');
+  });
+
+  test('tries again what it hears about an order that it does not know, and sets it aside at last', async () => {
+    await using ground = await bench();
+    const subscription = await ground.subscribe('order', ['payment.*'], { attempts: 2 });
+    await ground.start(orderService);
+    await subscription.publish(approved('nobody'));
+    const dead = await eventually(() => subscription.deadLetter());
+    expect(dead.properties.headers).toMatchObject({
+      'warren-failure-code': 'WARREN_RETRY_LATER',
+      'warren-failure-attempts': 2,
+    });
+  });
+
+  test('completes an order whose payment it heard of first', async () => {
+    await using ground = await bench();
+    const subscription = await ground.subscribe('order', ['payment.*'], { attempts: 20 });
+    const { url } = await ground.start(orderService);
+    await subscription.publish(approved('order-1'));
+    await eventually(async () =>
+      (await ask(`${url}/metrics`)).text.includes('warren_consumer_retries_total{'),
+    );
+    const data = { orderId: 'order-1', userId: 'user-1', lines, total: 5.29, currency: 'EUR' };
+    await withStore(ground, (store) =>
+      store.append('order-1', 0, [OrderPlaced.create(data)], { correlationId: 'c' }),
+    );
+    await eventually(async () => (await get(url, 'order-1')).body.status === 'completed');
+    expect(await subscription.deadLetter()).toBeUndefined();
   });
 
   test('honours an Idempotency-Key', async () => {

@@ -9,7 +9,7 @@
 import { OrderCancelled, OrderCompleted, OrderPlaced, totalOf } from '@warren/contracts';
 import type { DataOf, Event, NewEvent } from '@warren/contracts';
 import type { Decider } from '@warren/event-store';
-import { Refusal } from '@warren/service';
+import { Refusal, RetryLaterError } from '@warren/service';
 
 /** One thing that is ordered. */
 export interface Line {
@@ -76,7 +76,8 @@ function place(command: Extract<OrderCommand, { kind: 'place' }>, order: Order |
 }
 
 function close(command: Exclude<OrderCommand, { kind: 'place' }>, order: Order | undefined): NewEvent[] {
-  if (order === undefined) throw new Refusal('order-unknown', 'There is no such order.');
+  // That nothing is found may be an old answer of the database, as while its primary changes: it is asked again.
+  if (order === undefined) throw new RetryLaterError('There is no such order, or it is not known yet.');
   const wanted = command.kind === 'complete' ? 'completed' : 'cancelled';
   if (order.status === wanted) return [];
   if (order.status !== 'placed') {
