@@ -32,8 +32,14 @@ export interface EventLog {
   append(event: Event): Promise<boolean>;
   /** In the order of their timestamps. */
   find(query: LogQuery): Promise<LoggedEvent[]>;
-  /** Completed orders and their sum, by day (UTC) and currency. */
-  salesByDay(): Promise<DaySales[]>;
+  salesByDay(): Promise<SalesReport>;
+}
+
+/** Completed orders and their sum, by day (UTC) and currency. */
+export interface SalesReport {
+  readonly sales: readonly DaySales[];
+  /** Events in versions that the report does not know; their orders are not in it. */
+  readonly skipped: number;
 }
 
 /** One line of the sales report. */
@@ -86,13 +92,17 @@ export function createEventLog(database: App['database']): EventLog {
       return found.map(({ _id: key, receivedAt: _, ...event }) => ({ key, event: { id: key, ...event } }));
     },
     salesByDay: async () => {
-      const rows = await log().aggregate<SalesRow>(salesPipeline).toArray();
-      return rows.map(({ _id: { day, currency }, orders, cents }) => ({
+      const [rows, skipped] = await Promise.all([
+        log().aggregate<SalesRow>(salesPipeline).toArray(),
+        log().countDocuments({ ...ofOrders, $expr: { $not: [isKnown] } }),
+      ]);
+      const sales = rows.map(({ _id: { day, currency }, orders, cents }) => ({
         day,
         currency,
         orders,
         total: Math.round(cents) / 100,
       }));
+      return { sales, skipped };
     },
   };
 }
@@ -111,20 +121,30 @@ interface SalesRow {
   cents: number;
 }
 
+const ofOrders = { type: { $in: ['OrderPlaced', 'OrderCompleted'] } };
+const placed = { $eq: ['$type', 'OrderPlaced'] };
 const completed = { $eq: ['$type', 'OrderCompleted'] };
+/** Unknown versions are in the log as they came; one may have anything for its total, another a total in cents. */
+const isKnown = {
+  $or: [
+    { $and: [placed, { $in: ['$schemaVersion', [1, 2]] }] },
+    { $and: [completed, { $in: ['$schemaVersion', [1]] }, { $isNumber: '$data.total' }] },
+  ],
+};
 
 /** OrderCompleted says what was paid, OrderPlaced in which currency (euros before its version 2). */
 const salesPipeline = [
-  { $match: { type: { $in: ['OrderPlaced', 'OrderCompleted'] } } },
+  { $match: ofOrders },
   {
     $group: {
       _id: '$aggregateId',
+      skipped: { $sum: { $cond: [isKnown, 0, 1] } },
       currency: { $max: '$data.currency' },
       at: { $max: { $cond: [completed, '$timestamp', ''] } },
-      cents: { $max: { $cond: [completed, { $multiply: ['$data.total', 100] }, 0] } },
+      cents: { $max: { $cond: [{ $and: [completed, isKnown] }, { $multiply: ['$data.total', 100] }, 0] } },
     },
   },
-  { $match: { at: { $gt: '' } } },
+  { $match: { skipped: 0, at: { $gt: '' } } },
   {
     $group: {
       _id: { day: { $substrBytes: ['$at', 0, 10] }, currency: { $ifNull: ['$currency', 'EUR'] } },
