@@ -3,6 +3,7 @@ import { eventually, testBroker } from '@warren/environment/testing';
 import { connectBroker } from './connection.ts';
 import { createManagementClient } from './management/client.ts';
 import { moveMessages } from './mover.ts';
+import { tcpProxy } from './testing/tcp-proxy.ts';
 import { Workbench } from './testing/workbench.ts';
 
 const quorum = { 'x-queue-type': 'quorum' };
@@ -87,6 +88,24 @@ test('a connection that is lost in the middle loses nothing, and doubles only un
   expect(contents.length).toBeGreaterThanOrEqual(5_000);
   expect(contents.length).toBeLessThanOrEqual(5_020);
   expect([...new Set(contents)]).toEqual(ids(5_000));
+});
+
+test('a broker that falls silent in the middle is told, in bounded time', async () => {
+  await using t = await queues();
+  await t.bench.publish(ids(5_000));
+  await using proxy = await tcpProxy(t.broker.amqpUrl);
+  await using connection = connectBroker({ url: proxy.through(t.broker.amqpUrl), name: 'silent' });
+  const stop = new AbortController();
+  const run = moveMessages(connection, { from: 'from', to: 'to', window: 20, signal: stop.signal });
+  await eventually(async () => (await t.bench.ready('to')) > 100);
+  proxy.stall();
+  stop.abort();
+  const stopped = 'moving messages from from to to stopped: the broker did not answer within 10000 ms';
+  expect((await run).failure?.message).toBe(stopped);
+  await connection.close();
+  await proxy.restore();
+  await eventually(async () => (await moveMessages(t.connection, { from: 'from', to: 'to' })).empty);
+  expect([...new Set(await t.contents('to'))]).toEqual(ids(5_000));
 });
 
 test('a missing target is told, and nothing has left its queue', async () => {

@@ -56,23 +56,28 @@ export interface Moved {
   failure?: MoveFailedError;
 }
 
-/** How long a run waits for the confirms of what it has in hand, and for the answers to its last questions. */
-const LAST_CONFIRMS_MS = 10_000;
+/** How long the broker may be in answering a question, and in confirming what is in hand at the end. */
+const ANSWER_LIMIT_MS = 10_000;
 const AHEAD_PRIORITY = 1_000;
 
 /** Never rejects for what happens on the broker; rejects with ClosedError or the signal's reason where there is no connection. */
 export async function moveMessages(connection: BrokerConnection, options: MoveOptions): Promise<Moved> {
   const model = await connection.opened(options.signal);
+  const opening = model.createConfirmChannel();
   let channel: ConfirmChannel;
   try {
-    channel = await model.createConfirmChannel();
+    const isAnswered = connection.blocked === undefined && (await settledWithin(opening, ANSWER_LIMIT_MS));
+    if (!isAnswered) throw silenceOf(connection);
+    channel = await opening;
   } catch (error) {
+    void opening.then((late) => late.close()).catch(() => undefined);
     return { moved: 0, empty: false, left: undefined, failure: failed(options, error) };
   }
-  return await new Run(channel, options).run();
+  return await new Run(connection, channel, options).run();
 }
 
 class Run {
+  readonly #connection: BrokerConnection;
   readonly #channel: ConfirmChannel;
   readonly #options: MoveOptions;
   readonly #acks = new AckWindow();
@@ -88,7 +93,8 @@ class Run {
   #flush: NodeJS.Immediate | undefined;
   #idle: (() => void) | undefined;
 
-  constructor(channel: ConfirmChannel, options: MoveOptions) {
+  constructor(connection: BrokerConnection, channel: ConfirmChannel, options: MoveOptions) {
+    this.#connection = connection;
     this.#channel = channel;
     this.#options = options;
     channel.on('error', (error) => this.#fail(error));
@@ -154,7 +160,7 @@ class Run {
     }
     if (consumer === undefined || this.#isOver) return;
     await this.#ask(() => this.#channel.cancel(consumer.consumerTag));
-    await settledWithin(Promise.race([this.#emptyHanded(), this.#over.promise]), LAST_CONFIRMS_MS);
+    await settledWithin(Promise.race([this.#emptyHanded(), this.#over.promise]), ANSWER_LIMIT_MS);
     this.#acknowledge();
   }
 
@@ -241,7 +247,7 @@ class Run {
     this.#isOver = true;
     this.#over.resolve(undefined);
     this.#ending.abort();
-    if (this.#inHand > 0) this.#fail(new Error('the channel was lost'));
+    if (this.#inHand > 0) this.#lost();
   }
 
   async #bind({ source, destination, destinationType, routingKey, arguments: args }: Binding): Promise<void> {
@@ -252,17 +258,31 @@ class Run {
     );
   }
 
-  /** amqplib never answers on a channel whose connection dies; undefined then. */
+  /** Undefined where no answer comes: the channel is lost then, or given up. */
   async #ask<T>(question: () => PromiseLike<T>): Promise<T | undefined> {
-    const answer = this.#isOver ? undefined : await Promise.race([question(), this.#over.promise]);
-    if (this.#isOver) this.#fail(new Error('the channel was lost'));
-    return answer;
+    if (this.#isOver) return this.#lost();
+    if (this.#connection.blocked !== undefined) return this.#giveUp();
+    const answer = Promise.resolve(question());
+    const settled = Promise.race([answer, this.#over.promise]);
+    if (!(await settledWithin(settled, ANSWER_LIMIT_MS))) return this.#giveUp();
+    return this.#isOver ? this.#lost() : await answer;
+  }
+
+  #lost(): undefined {
+    this.#fail(new Error('the channel was lost'));
+  }
+
+  /** What is said from here on reaches the broker when it reads again; this run waits for it no longer. */
+  #giveUp(): undefined {
+    this.#fail(silenceOf(this.#connection));
+    this.#end();
+    void this.#channel.close().catch(() => undefined);
   }
 
   async #close(): Promise<void> {
     if (this.#isOver) return;
     const closing = this.#channel.close().catch(() => undefined);
-    await settledWithin(Promise.race([closing, this.#over.promise]), LAST_CONFIRMS_MS);
+    await settledWithin(Promise.race([closing, this.#over.promise]), ANSWER_LIMIT_MS);
   }
 }
 
@@ -303,6 +323,15 @@ export function carried({
       ...Object.fromEntries(kept),
     },
   };
+}
+
+/** Under a memory or disk alarm a broker reads nothing more of a connection that publishes, questions included. */
+function silenceOf({ blocked }: BrokerConnection): Error {
+  return new Error(
+    blocked === undefined
+      ? `the broker did not answer within ${ANSWER_LIMIT_MS} ms`
+      : `the broker blocks publishing (${blocked})`,
+  );
 }
 
 function failed({ from, to }: MoveOptions, cause: unknown): MoveFailedError {
