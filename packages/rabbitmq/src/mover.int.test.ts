@@ -79,7 +79,10 @@ test('a connection that is lost in the middle loses nothing, and doubles only un
   const first = moveMessages(t.connection, { from: 'from', to: 'to', window: 20, forMs: 60_000 });
   await eventually(async () => (await t.bench.ready('to')) > 100);
   await api.closeConnection(name, 'killed by a test');
-  expect((await first).failure?.code).toBe('WARREN_MOVE_FAILED');
+  expect((await first).failure).toMatchObject({
+    code: 'WARREN_MOVE_FAILED',
+    message: 'moving messages from from to to stopped: the channel was lost',
+  });
   await eventually(async () => {
     const { empty } = await moveMessages(t.connection, { from: 'from', to: 'to' });
     return empty;

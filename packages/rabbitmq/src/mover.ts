@@ -98,7 +98,8 @@ class Run {
     this.#channel = channel;
     this.#options = options;
     channel.on('error', (error) => this.#fail(error));
-    channel.on('close', () => this.#end());
+    // Before amqplib's own listener, which calls back every outstanding confirm.
+    channel.prependListener('close', () => this.#end());
     // It comes before the confirm of the message it speaks of: from here on nothing is acknowledged.
     channel.on('return', () => this.#fail(new Error(`there is no queue behind ${options.to}`)));
   }
