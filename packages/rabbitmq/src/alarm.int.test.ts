@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { dedicatedBroker, eventually, manage } from '@warren/environment/testing';
 import { connectBroker } from './connection.ts';
 import { moveMessages } from './mover.ts';
+import { createPublisher } from './publisher.ts';
 import { Workbench } from './testing/workbench.ts';
 
 async function alarmed() {
@@ -37,5 +38,21 @@ describe('under an alarm that stays', () => {
     }
     await connection.close();
     await eventually(async () => (await t.bench.ready('from')) === 3);
+  });
+
+  test('a publisher says what keeps it, and closes, as does its connection', async () => {
+    await using t = await alarmed();
+    const connection = t.connect('publisher');
+    const publisher = createPublisher(connection, { exchange: 'events', confirmTimeoutMs: 300, waitMs: 300 });
+    const publish = () => publisher.publish({ routingKey: 'to', content: Buffer.from('a') });
+    await expect(publish()).rejects.toMatchObject({ code: 'WARREN_OUTCOME_UNKNOWN' });
+    await eventually(() => connection.blocked !== undefined);
+    await expect(publish()).rejects.toThrow('the message was not sent: the broker blocks publishing (');
+    // Its channel is never opened.
+    const late = createPublisher(connection, { exchange: 'events' });
+    await late.close();
+    await publisher.close();
+    await connection.close();
+    expect(await t.bench.ready('to')).toBe(0);
   });
 });

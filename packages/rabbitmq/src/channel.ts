@@ -8,7 +8,7 @@
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { createBackoff } from './backoff.ts';
 import type { BrokerConnection } from './connection.ts';
-import { deferred, settledWithin, sleep } from './timing.ts';
+import { deferred, settledWithin, sleep, unlessAborted } from './timing.ts';
 
 export interface Lease<C extends Channel> {
   readonly channel: C;
@@ -87,10 +87,12 @@ export class KeptChannel<C extends Channel = ConfirmChannel> {
 
   /** One channel from its beginning to its end; the reason of the end. */
   async #live(model: ChannelModel): Promise<Error> {
+    const opening = this.#owner.open(model);
     let channel: C;
     try {
-      channel = await this.#owner.open(model);
+      channel = await unlessAborted(opening, this.#ending.signal);
     } catch (error) {
+      void opening.then((late) => late.close()).catch(() => undefined);
       return asError(error);
     }
     this.#epoch += 1;
@@ -115,8 +117,12 @@ export class KeptChannel<C extends Channel = ConfirmChannel> {
   async #release(channel: C, model: ChannelModel): Promise<void> {
     // when the connection dies meanwhile, amqplib emits 'close' but never settles close()
     const closed = new Promise((resolve) => channel.once('close', resolve));
-    if (await settledWithin(Promise.race([channel.close(), closed]), CLOSE_LIMIT_MS)) return;
-    if (this.#connection.blocked === undefined) {
+    const ended = Promise.race([channel.close(), closed]);
+    if (this.#connection.blocked !== undefined) {
+      ended.catch(() => undefined); // it is closed when the broker reads again
+      return;
+    }
+    if (!(await settledWithin(ended, CLOSE_LIMIT_MS)) && this.#connection.blocked === undefined) {
       this.#connection.reset('a channel did not close in time', model);
     }
   }
