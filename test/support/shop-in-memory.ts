@@ -6,7 +6,8 @@ import { shopCatalogue } from '@warren/contracts';
 import type { Event, NewEvent } from '@warren/contracts';
 import type { Decider } from '@warren/event-store';
 import { asEvent } from '@warren/service/testing';
-import type { App, Handler, Route, ServiceDefinition } from '@warren/service';
+import type { App, Handler, Route, ServiceDefinition, ServiceParts } from '@warren/service';
+import { consumerOf } from '../../packages/service/src/definition.ts';
 import { loyaltyService } from '../../services/loyalty/src/index.ts';
 import { notificationHandlers } from '../../services/notification/src/consumers.ts';
 import type { Address } from '../../services/notification/src/mails.ts';
@@ -19,6 +20,9 @@ export interface Published {
   readonly by: string;
   readonly event: Event;
 }
+
+const handlersOf = (subscription: string, { consumers }: ServiceParts): readonly Handler[] =>
+  consumerOf(subscription, consumers?.[subscription] ?? []).handlers;
 
 /** A shop in which everything happens at once. */
 export class ShopInMemory {
@@ -38,9 +42,9 @@ export class ShopInMemory {
     const order = parts(orderService);
     this.#orders = order.routes ?? [];
     this.handlers = {
-      order: order.consumers?.['order'] ?? [],
-      payment: parts(paymentService, { PAYMENT_LIMIT: 100 }).consumers?.['payment'] ?? [],
-      loyalty: parts(loyaltyService).consumers?.['loyalty'] ?? [],
+      order: handlersOf('order', order),
+      payment: handlersOf('payment', parts(paymentService, { PAYMENT_LIMIT: 100 })),
+      loyalty: handlersOf('loyalty', parts(loyaltyService)),
       notification: notificationHandlers(
         {
           remember: (address) => Promise.resolve(void this.#addresses.set(address.userId, address)),

@@ -50,9 +50,24 @@ export interface ServiceParts {
   readonly prepare?: () => Promise<void>;
   readonly routes?: readonly Route[];
   /** By the name of the EventSubscription. */
-  readonly consumers?: Readonly<Record<string, readonly Handler[]>>;
+  readonly consumers?: Readonly<Record<string, readonly Handler[] | Consumer>>;
   /** Closes what the parts opened; runs when nothing is served or consumed any more. */
   readonly dispose?: () => Promise<void> | void;
+}
+
+/** What handles the events of a subscription. Handlers alone have an inbox of the subscription's name. */
+export interface Consumer {
+  /**
+   * What was handled is remembered under this name. It has to stay the same when the subscription is renamed, or what
+   * is delivered again takes effect again. Two consumers of one inbox handle each event in one of them.
+   */
+  readonly inbox: string;
+  readonly handlers: readonly Handler[];
+}
+
+/** The consumer of a subscription, however it was written. */
+export function consumerOf(subscription: string, given: readonly Handler[] | Consumer): Consumer {
+  return 'handlers' in given ? given : { inbox: subscription, handlers: given };
 }
 
 /** Settles the types of a definition. */

@@ -32,17 +32,19 @@ const busyPauseMs = 500;
 /** The effects of the deliveries of one subscription. */
 export function createEffects(options: {
   readonly subscription: string;
+  /** The name of the consumer's inbox: claims are made under it. */
+  readonly claimant: string;
   readonly store: EventStore;
   readonly inbox: Inbox;
   readonly log: Logger;
 }): DeliveryEffects {
-  const { subscription, store, inbox, log } = options;
+  const { subscription, claimant, store, inbox, log } = options;
   return (event, delivery) => {
     let effects = 0;
     let before = 0;
     const messageId = eventKeyOf(event);
     const handlerName = (effect: string | undefined) =>
-      effect === undefined ? subscription : `${subscription}/${effect}`;
+      effect === undefined ? claimant : `${claimant}/${effect}`;
     const count = (how: 'now' | 'before') => {
       if (how === 'now') effects += 1;
       else before += 1;

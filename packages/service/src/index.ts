@@ -2,7 +2,7 @@
 export { parseBinding, readBinding } from './binding.ts';
 export type { Binding } from './binding.ts';
 export { defineService } from './definition.ts';
-export type { App, ServiceDefinition, ServiceParts } from './definition.ts';
+export type { App, Consumer, ServiceDefinition, ServiceParts } from './definition.ts';
 export {
   BindingError,
   NoBrokerError,

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import type { BrokerAccess } from './binding.ts';
 import type { BindingWatch } from './binding-watch.ts';
 import { createDatabase, openDatabase, pingDatabase } from './database.ts';
+import { consumerOf } from './definition.ts';
 import type { App, ServiceDefinition } from './definition.ts';
 import { createDeliveryHandler } from './delivery.ts';
 import { createEffects, executeCommand } from './effects.ts';
@@ -108,8 +109,9 @@ export async function startService<Own extends z.ZodRawShape>(
     // With no binding left it goes on with what it had, as long as that holds.
     if (next !== undefined) publishing.use(next);
   };
-  const subscriptions = Object.entries(parts.consumers ?? {}).map(([subscription, handlers]) =>
-    createSubscription({
+  const subscriptions = Object.entries(parts.consumers ?? {}).map(([subscription, given]) => {
+    const { inbox: claimant, handlers } = consumerOf(subscription, given);
+    return createSubscription({
       service: name,
       name: subscription,
       root: settings.SERVICE_BINDING_ROOT,
@@ -122,13 +124,13 @@ export async function startService<Own extends z.ZodRawShape>(
         catalogue,
         metrics,
         log,
-        effects: createEffects({ subscription, store, inbox, log }),
+        effects: createEffects({ subscription, claimant, store, inbox, log }),
       }),
       onBroker: followFirst,
       metrics,
       log,
-    }),
-  );
+    });
+  });
 
   metrics.watchConsumers(() => subscriptions.map((one) => ({ subscription: one.name, ...one.status() })));
 
