@@ -27,6 +27,8 @@ export interface MailSinkOptions {
   /** A free one unless given. */
   port?: number;
   refusedDomain?: string;
+  /** It has a mail, but says so only after this. */
+  accepting?: Promise<unknown>;
   onMail?: (mail: Mail) => void;
 }
 
@@ -52,7 +54,7 @@ export async function startMailSink(options: MailSinkOptions = {}): Promise<Mail
           };
           mails.push(mail);
           options.onMail?.(mail);
-          callback();
+          void Promise.resolve(options.accepting).then(() => callback());
         },
         (error: unknown) => callback(error instanceof Error ? error : new Error(String(error))),
       );

@@ -1,10 +1,10 @@
 /** The notification service: mails to customers about what happened to them. */
 import { shopCatalogue } from '@warren/contracts';
-import { defineService, route } from '@warren/service';
+import { baseSettings, defineService, route } from '@warren/service';
 import { z } from 'zod';
 import { createAddresses } from './addresses.ts';
 import { notificationHandlers } from './consumers.ts';
-import { createMailer } from './mailer.ts';
+import { createMailer, timeLimits } from './mailer.ts';
 import { notifications } from './notifications.ts';
 
 const notification = z.object({
@@ -30,6 +30,9 @@ export const notificationService = defineService({
       .min(3)
       .default('The shop <shop@warren.example>')
       .describe('the sender of all mails'),
+    HANDLER_TIMEOUT_MS: baseSettings.shape.HANDLER_TIMEOUT_MS.unwrap()
+      .default(timeLimits.socketTimeout + 60_000)
+      .describe('for one delivery of one message; longer than a mail server may take'),
   }),
   projections: [notifications],
   parts: (app) => {

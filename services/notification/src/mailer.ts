@@ -1,6 +1,10 @@
 /**
  * Mails over SMTP. The Message-ID follows from the idempotency key: when a crash lets a mail go out twice, mail servers
  * and readers see one and the same message.
+ *
+ * Whoever gives up while a slow server still takes the mail sends a copy at the next attempt. So a server has the ten
+ * minutes that RFC 5321 (4.5.3.2.6) gives it, and the handler's time limit is longer. Where it is set shorter, there is
+ * still one mail: what is delivered again waits for the claim of the first, which costs attempts.
  */
 import { createHash } from 'node:crypto';
 import { createTransport } from 'nodemailer';
@@ -13,15 +17,22 @@ export interface Mailer {
   close(): void;
 }
 
+/** In milliseconds, by the names that nodemailer has for them. */
+export const timeLimits = {
+  connectionTimeout: 5000,
+  greetingTimeout: 5000,
+  socketTimeout: 600_000,
+  /** Of a connection without a mail: a network on the way may forget it. */
+  idleTimeout: 15_000,
+} as const;
+
 /** A mailer with a few connections that are kept open. */
 export function createMailer(smtpUrl: string, from: string): Mailer {
   const transport = createTransport({
     url: smtpUrl,
     pool: true,
     maxConnections: 4,
-    connectionTimeout: 5000,
-    greetingTimeout: 5000,
-    socketTimeout: 15_000,
+    ...timeLimits,
   });
   return {
     send: async (to, mail, idempotencyKey) => {

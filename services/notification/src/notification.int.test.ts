@@ -82,6 +82,25 @@ describe('the notification service', () => {
     expect(sink.mails[1]?.messageId).toMatch(/^<[0-9a-f]{32}@notification\.warren>$/);
   });
 
+  test('sends one mail to a server that takes longer to accept it than a handler may take', async () => {
+    const gate = Promise.withResolvers<undefined>();
+    await using sink = await startMailSink({ accepting: gate.promise });
+    await using ground = await bench();
+    const subscription = await ground.subscribe('notification', patterns, { attempts: 50 });
+    const { url } = await ground.start(notificationService, {
+      SMTP_URL: sink.url,
+      HANDLER_TIMEOUT_MS: '500',
+    });
+    await subscription.publish(created('ada'));
+    await eventually(async () =>
+      (await ask(`${url}/metrics`)).text.includes('warren_consumer_retries_total{'),
+    );
+    gate.resolve(undefined);
+    await eventually(() => ground.spy.events('NotificationSent').length === 1);
+    expect(sink.mails).toHaveLength(1);
+    expect(await subscription.deadLetter()).toBeUndefined();
+  });
+
   test('without a mail server sets the mail aside at last, with a reason that tells no secret', async () => {
     await using ground = await bench();
     const subscription = await ground.subscribe('notification', patterns, { attempts: 2 });

@@ -1,7 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { NotificationSent } from '@warren/contracts';
+import { readSettings } from '@warren/service';
 import { given } from '@warren/service/testing';
-import { MailError, messageIdOf } from './mailer.ts';
+import { notificationService } from './index.ts';
+import { MailError, messageIdOf, timeLimits } from './mailer.ts';
 import { cancelledMail, completedMail, welcomeMail } from './mails.ts';
 import { notificationDecider } from './notification.ts';
 
@@ -19,6 +21,13 @@ describe('a notification', () => {
     given(notificationDecider).when(sent).then(NotificationSent.create(sent));
     given(notificationDecider, NotificationSent.create(sent)).when(sent).then();
   });
+});
+
+test('a mail server has as long to answer as RFC 5321 gives it, and the handler longer', () => {
+  const env = { MONGODB_URL: 'mongodb://host/', SMTP_URL: 'smtp://host' };
+  const { HANDLER_TIMEOUT_MS } = readSettings(notificationService.settings!, env);
+  expect(timeLimits.socketTimeout).toBeGreaterThanOrEqual(10 * 60_000);
+  expect(HANDLER_TIMEOUT_MS).toBeGreaterThan(timeLimits.socketTimeout);
 });
 
 describe('the mails', () => {
