@@ -60,6 +60,11 @@ test('every action is of this repository, or of one commit', () => {
   expect(used.filter((one) => one !== CI_PASSED && !/@[0-9a-f]{40}$/.test(one))).toEqual([]);
 });
 
+test('every tool that they install is of one version', () => {
+  const commands = workflows.flatMap(stepsOf).flatMap(({ run }) => run ?? []);
+  expect(commands.filter((run) => run.includes('@latest'))).toEqual([]);
+});
+
 test('every command of npm that they run is there', () => {
   const { scripts } = read('package.json') as { scripts: Record<string, string> };
   const run = workflows
