@@ -112,10 +112,10 @@ describe('what is released or deployed', () => {
     const { steps } = (read(`${CI_PASSED}/action.yml`) as { runs: { steps: Step[] } }).runs;
     const bin = mkdtempSync(join(tmpdir(), 'warren-gh-'));
     try {
-      // Asked of another commit it would say something else.
+      // Asked of another commit it would say something else, and of a branch that is not merged too: that has a run of its own.
       writeFileSync(
         join(bin, 'gh'),
-        `#!/bin/sh\ncase "$*" in *"--commit abc "*) echo ${passed};; *) exit 9;; esac\n`,
+        `#!/bin/sh\ncase "$*" in *"--commit abc --event push "*) echo ${passed};; *) exit 9;; esac\n`,
       );
       chmodSync(join(bin, 'gh'), 0o755);
       const env = { PATH: `${bin}:${process.env['PATH']}`, COMMIT: 'abc', GITHUB_REPOSITORY: 'team/warren' };
