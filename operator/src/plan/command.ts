@@ -83,9 +83,8 @@ async function makePlan(
     const concerned = [...subscriptions.map(({ resource }) => resource), ...removed];
     const { env, connect = connectBroker } = surroundings;
     const mayBeUnknown = command.offline || !isClusterConfigured(env);
-    const readings = await readBrokers(await brokersOf(concerned, brokers, present), {
-      ...{ present, connect, env, mayBeUnknown },
-    });
+    const known = await brokersOf(concerned, brokers, present);
+    const readings = await readBrokers(known, { present, connect, env, mayBeUnknown });
     return {
       where,
       problems: [],

@@ -120,13 +120,12 @@ export class Voice {
    */
   async #beforeItsStatus(resource: SubscriptionResource): Promise<SubscriptionResource | undefined> {
     const { source, claiming } = this.#options;
-    const key = keyOfBound(resource);
     // What was said earlier in the same reconcile is not in the resource that it began with.
     const now = newestOf(source.subscriptions, resource);
     if (!isUntouched(now) || claiming.has(now)) return resource;
     if (isDeleting(now)) return undefined;
     await source.removeFinalizer(now);
-    return source.subscriptions.get(key);
+    return source.subscriptions.get(keyOfBound(resource));
   }
 
   tell(resource: SubscriptionResource, story: StoryEvent): void {
