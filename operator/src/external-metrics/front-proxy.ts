@@ -2,6 +2,7 @@
  * Who asks: the API server has authenticated the user, and says so in headers that only it may send. It proves itself with a
  * client certificate. What to believe, and whom, is in `kube-system/extension-apiserver-authentication`. Pure.
  */
+import { percentDecoded } from '@warren/rabbitmq';
 import { z } from 'zod';
 
 /** What the API server publishes. */
@@ -58,14 +59,7 @@ export function requesterOf(
   const extra: Record<string, string[]> = {};
   for (const prefix of extraHeaderPrefixes.map((one) => one.toLowerCase()))
     for (const [name, values] of Object.entries(headers))
-      if (name.startsWith(prefix) && values !== undefined) extra[decoded(name.slice(prefix.length))] = values;
+      if (name.startsWith(prefix) && values !== undefined)
+        extra[percentDecoded(name.slice(prefix.length))] = values;
   return { user, groups: valuesOf(groupHeaders), extra };
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }

@@ -11,7 +11,7 @@
 import { randomBytes } from 'node:crypto';
 import { patternOf } from '@warren/topology';
 import type { ExchangeNames } from '@warren/topology';
-import { hasPassword } from '@warren/rabbitmq';
+import { hasPassword, percentDecoded } from '@warren/rabbitmq';
 import type { Permission, TopicPermission, UserFound } from '@warren/rabbitmq';
 
 /** Marks the users that Warren made: nobody else's is touched. It gives no right. */
@@ -65,10 +65,12 @@ export function newPassword(): string {
 export function credentialsIn(uri: string | undefined, of: UserOf): Credentials | undefined {
   if (uri === undefined || !URL.canParse(uri)) return undefined;
   const url = new URL(uri);
-  const user = decoded(url.username);
+  const user = percentDecoded(url.username);
   const named = readUserName(user);
   if (named === undefined || ownerOf(named) !== ownerOf(of)) return undefined;
-  return (of.vhost ?? named.vhost) === named.vhost ? { user, password: decoded(url.password) } : undefined;
+  return (of.vhost ?? named.vhost) === named.vhost
+    ? { user, password: percentDecoded(url.password) }
+    : undefined;
 }
 
 /** The broker's address with other credentials. */
@@ -129,12 +131,4 @@ function hasTopic(found: readonly TopicPermission[], wanted: TopicPermission | u
   if (wanted === undefined) return found.length === 0;
   const same = found.find(({ exchange }) => exchange === wanted.exchange);
   return same?.write === wanted.write && same.read === wanted.read;
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }

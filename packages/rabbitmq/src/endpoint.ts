@@ -19,11 +19,12 @@ export function withoutCredentials(text: string): string {
   return text.replace(/:\/\/[^\s/]+@/g, '://***@');
 }
 
-function decode(text: string): string {
+/** A bare % encodes nothing: then it is as it was written. */
+export function percentDecoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a bare % in a hand-written URL: taken as it is
+    return text;
   }
 }
 
@@ -39,7 +40,7 @@ export function parseEndpoint(text: string, heartbeatSeconds: number): Endpoint 
   const secure = url.protocol === 'amqps:';
   const port = url.port === '' ? (secure ? 5671 : 5672) : Number(url.port);
   const given = url.username !== '' || url.password !== '';
-  const password = given ? decode(url.password) : 'guest';
+  const password = given ? percentDecoded(url.password) : 'guest';
   const heartbeat = url.searchParams.get('heartbeat');
   const vhost = url.pathname.slice(1);
   return {
@@ -47,7 +48,7 @@ export function parseEndpoint(text: string, heartbeatSeconds: number): Endpoint 
       protocol: secure ? 'amqps' : 'amqp',
       hostname: url.hostname.replace(/^\[|\]$/g, ''),
       port,
-      username: given ? decode(url.username) : 'guest',
+      username: given ? percentDecoded(url.username) : 'guest',
       password,
       vhost, // amqplib decodes this one, and reads '' as '/'
       heartbeat: heartbeat === null ? heartbeatSeconds : Number(heartbeat),

@@ -16,7 +16,7 @@ export type { ConsumerObserver, Outcome, Settled } from './observer.ts';
 export type { Handler, HandlerContext } from './session.ts';
 export type { ConsumerSettings, StreamSettings } from '@warren/topology';
 export { moveMessages, type MoveOptions, type Moved } from './mover.ts';
-export { withoutCredentials } from './endpoint.ts';
+export { percentDecoded, withoutCredentials } from './endpoint.ts';
 export * from './errors.ts';
 export {
   createManagementClient,

@@ -11,7 +11,7 @@ import { Pool } from 'undici';
 import type { Dispatcher } from 'undici';
 import { createBackoff } from '../backoff.ts';
 import { ClosedError, ManagementError, errorText, type ManagementCode } from '../errors.ts';
-import { withoutCredentials } from '../endpoint.ts';
+import { percentDecoded, withoutCredentials } from '../endpoint.ts';
 import { Places } from '../places.ts';
 import { retryAfterMs } from './retry-after.ts';
 import { waitFor, type TokenBucket } from './token-bucket.ts';
@@ -89,7 +89,7 @@ export class ManagementHttp {
     this.#options = options;
     this.#places = new Places(options.maxParallel);
     this.#prefix = url.pathname.replace(/\/+(api\/?)?$/, '');
-    const credentials = `${decode(url.username) || 'guest'}:${decode(url.password) || 'guest'}`;
+    const credentials = `${percentDecoded(url.username) || 'guest'}:${percentDecoded(url.password) || 'guest'}`;
     this.#authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
     this.#pool = new Pool(url.origin, {
       connections: options.maxParallel,
@@ -242,14 +242,6 @@ export class ManagementHttp {
 function hintOf(cause: unknown, url: string): string {
   const hungUp = (cause as { code?: unknown } | null)?.code === 'UND_ERR_SOCKET' && url.startsWith('https:');
   return hungUp ? ' (it may not accept the client certificate, tls.crt, or ask for one)' : '';
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }
 
 /** What the answer says. Throws where somebody else than RabbitMQ has answered what would be taken for its word. */
