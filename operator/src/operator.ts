@@ -5,9 +5,8 @@
  * there, read as a whole, and what differs is enqueued. A change of a broker's state enqueues its subscriptions once.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { createController, createManager, Priority } from '@warren/controller';
+import { createController, createManager, Priority, unlessAborted } from '@warren/controller';
 import type { Controller, ControllerMetrics, LeaderElector, Log, Source } from '@warren/controller';
-import { unlessAborted } from '@warren/rabbitmq';
 import { capabilitiesOf as capabilitiesByVersion, DEFAULT_EXCHANGES } from '@warren/topology';
 import type { BrokerCapabilities } from '@warren/topology';
 import type { Registry } from 'prom-client';

@@ -5,7 +5,7 @@
  * A run belongs to all who wait for it. Who does not want it any more leaves it to the others; when the last one has left it
  * is not begun, or its signal aborts.
  */
-import { unlessAborted } from '@warren/rabbitmq';
+import { unlessAborted } from '@warren/controller';
 
 interface Batch<Key, Result> {
   /** One for each who waits. */

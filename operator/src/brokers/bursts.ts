@@ -5,7 +5,7 @@
  * A piece that comes alone begins at once. One that comes while others are under way waits for more: until none has come for
  * `quietMs`, at most `longestMs`, and no longer than until there are `most`.
  */
-import { unlessAborted } from '@warren/rabbitmq';
+import { unlessAborted } from '@warren/controller';
 
 export interface BurstOptions {
   most: number;

@@ -14,7 +14,8 @@ import type {
   PolicyStep,
   Step,
 } from '@warren/topology';
-import { Places, unlessAborted } from '@warren/rabbitmq';
+import { unlessAborted } from '@warren/controller';
+import { Places } from '@warren/rabbitmq';
 import type { ConnectOptions, QueueActivity, QueueStats } from '@warren/rabbitmq';
 import type { OperatorMetrics } from '../metrics.ts';
 import { Batcher } from './batcher.ts';

@@ -27,7 +27,6 @@ export {
 } from './management/client.ts';
 export { createTopologyWriter, type TopologyWriter, type TopologyWriterOptions } from './topology-writer.ts';
 export { Places } from './places.ts';
-export { unlessAborted } from './timing.ts';
 export { TokenBucket } from './management/token-bucket.ts';
 export type { TlsOptions } from './tls.ts';
 export type {
