@@ -49,12 +49,3 @@ export function findCondition(
 export function isTrue(conditions: readonly Condition[] | undefined, type: string): boolean {
   return findCondition(conditions, type)?.status === 'True';
 }
-
-/** The very same array when there is no such condition. */
-export function removeCondition(
-  conditions: readonly Condition[] | undefined,
-  type: string,
-): readonly Condition[] {
-  const all = conditions ?? [];
-  return findCondition(all, type) === undefined ? all : all.filter((one) => one.type !== type);
-}

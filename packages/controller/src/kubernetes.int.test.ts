@@ -8,7 +8,7 @@ import type { Cluster } from './cluster.ts';
 import { createEventRecorder } from './events.ts';
 import { addFinalizer, hasFinalizer, removeFinalizer } from './finalizers.ts';
 import { createLeaderElector } from './leader-election.ts';
-import { controllerReference, refOf, resources } from './object.ts';
+import { controllerReference, resources } from './object.ts';
 import type { KubernetesObject } from './object.ts';
 import { createReflector } from './reflector.ts';
 import type { ResourceClient } from './resource-client.ts';
@@ -196,13 +196,10 @@ describe('server-side apply', () => {
     const before = await world.writes();
     expect(await applier.apply(secret({ a: 'MQ==', b: 'Mg==' }))).toBeUndefined();
     const secrets = cluster.resource<Secret>(resources.secrets);
-    await secrets.mergePatch(
-      refOf(`${ns.name}/s`),
-      { metadata: { labels: { theirs: 'too' } } },
-      { fieldManager: 'other' },
-    );
+    const ref = { namespace: ns.name, name: 's' };
+    await secrets.mergePatch(ref, { metadata: { labels: { theirs: 'too' } } }, { fieldManager: 'other' });
     expect(await applier.apply(secret({ a: 'MQ==', b: 'Mg==' }))).toBeUndefined();
-    const cached = await secrets.get(refOf(`${ns.name}/s`));
+    const cached = await secrets.get(ref);
     delete cached.metadata.managedFields;
     expect(await applier.apply(secret({ a: 'MQ==', b: 'Mg==' }), cached)).toBeUndefined();
     expect((await world.writes()) - before).toBe(1);
@@ -210,7 +207,7 @@ describe('server-side apply', () => {
     expect(smaller?.data).toEqual({ a: 'MQ==' });
     expect(smaller?.metadata.labels).toEqual({ ours: 'yes', theirs: 'too' });
     await applier.delete(smaller!);
-    expect(await secrets.find(refOf(`${ns.name}/s`))).toBeUndefined();
+    expect(await secrets.find(ref)).toBeUndefined();
   });
 
   test('is left out also where the server says the same in other words, defaults and quantities', async () => {

@@ -79,12 +79,6 @@ export function keyOf(object: KubernetesObject | Ref): string {
   return namespace === undefined || namespace === '' ? name : `${namespace}/${name}`;
 }
 
-/** The reference that a key stands for. */
-export function refOf(key: string): Ref {
-  const slash = key.indexOf('/');
-  return slash < 0 ? { name: key } : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
-
 /** Resource versions are decimal numbers that grow (KEP-5504); should one not be, neither is known to be older. */
 export function isOlder(a: string | undefined, b: string | undefined): boolean {
   if (a === undefined || b === undefined || !/^\d+$/.test(a) || !/^\d+$/.test(b)) return false;

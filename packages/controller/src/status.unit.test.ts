@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { alreadyApplied } from './applied.ts';
-import { findCondition, isTrue, removeCondition, setCondition } from './conditions.ts';
+import { findCondition, isTrue, setCondition } from './conditions.ts';
 import type { Condition } from './conditions.ts';
 import { ConflictError, NotFoundError } from './errors.ts';
 import { addFinalizer, removeFinalizer } from './finalizers.ts';
@@ -42,8 +42,6 @@ describe('setCondition', () => {
     const before = setCondition([other], ready, at(1));
     expect(setCondition(before, ready, at(9))).toBe(before);
     expect(before[0]).toBe(other);
-    expect(removeCondition(before, 'Nothing')).toBe(before);
-    expect(removeCondition(before, 'Ready')).toEqual([other]);
     expect(isTrue(before, 'Ready')).toBe(true);
     expect(findCondition(before, 'Nothing')).toBeUndefined();
   });

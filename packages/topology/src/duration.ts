@@ -11,10 +11,3 @@ export function parseDuration(text: string): number {
     );
   return Number(number) * UNITS[unit as keyof typeof UNITS];
 }
-
-/** The shortest way to write a whole number of milliseconds: `90000` is `90s`, `120000` is `2m`. */
-export function formatDuration(ms: number): string {
-  if (ms === 0) return '0s';
-  for (const [unit, size] of Object.entries(UNITS)) if (ms % size === 0) return `${ms / size}${unit}`;
-  throw new RangeError(`${ms} is not a whole number of milliseconds`);
-}

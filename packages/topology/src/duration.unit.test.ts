@@ -1,6 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
-import { formatDuration, parseDuration } from './duration.ts';
+import { parseDuration } from './duration.ts';
 
 describe('a duration', () => {
   test.each([
@@ -11,7 +10,6 @@ describe('a duration', () => {
     ['14d', 1_209_600_000],
   ])('%s is %d ms', (text, ms) => {
     expect(parseDuration(text)).toBe(ms);
-    expect(formatDuration(ms)).toBe(text);
   });
 
   test.each(['', '1', 's', '-1s', '1.5s', '1S', '1 s', '01s', '1w', '1s2m', 'P1D', '1e3s'])(
@@ -22,8 +20,4 @@ describe('a duration', () => {
       );
     },
   );
-
-  test('is written so that it reads back as the same', () => {
-    fc.assert(fc.property(fc.nat(), (ms) => expect(parseDuration(formatDuration(ms))).toBe(ms)));
-  });
 });

@@ -18,4 +18,3 @@ export const orderLine = z.looseObject({
   quantity: z.int().positive().describe('How many'),
   unitPrice: amount('Price of one'),
 });
-export type OrderLine = z.output<typeof orderLine>;

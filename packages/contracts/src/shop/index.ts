@@ -8,8 +8,7 @@ import { UserCreated } from './user.ts';
 
 export { NotificationSent, OrderCancelled, OrderCompleted, OrderPlaced };
 export { PaymentApproved, PaymentDeclined, PointsEarned, UserCreated };
-export type { OrderLine } from './fields.ts';
-export { fromCents, toCents, totalOf } from './money.ts';
+export { toCents, totalOf } from './money.ts';
 
 export const shopCatalogue = createCatalogue([
   UserCreated,
