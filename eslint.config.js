@@ -18,8 +18,8 @@ const house = {
   'services/*': ['contracts', 'event-store', 'service'],
 };
 
-const direction = Object.entries(house).map(([folder, allowed]) => ({
-  files: [`${folder}/src/**/*.ts`],
+const importing = (folder, files, allowed) => ({
+  files: [`${folder}/src/${files}`],
   ignores: ['**/*.test.ts'],
   rules: {
     'no-restricted-imports': [
@@ -38,7 +38,13 @@ const direction = Object.entries(house).map(([folder, allowed]) => ({
       },
     ],
   },
-}));
+});
+
+const direction = Object.entries(house).flatMap(([folder, allowed]) => [
+  importing(folder, '**/*.ts', allowed),
+  // What is for tests may import what the others have for tests.
+  importing(folder, 'testing/**/*.ts', [...allowed, ...allowed.map((one) => `${one}/testing`)]),
+]);
 
 export default tseslint.config(
   { ignores: ['**/dist/', '.cache/', '.local/', '**/node_modules/', 'coverage/', 'charts/'] },

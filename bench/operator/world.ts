@@ -2,10 +2,10 @@
 import { eventually } from '@warren/environment/testing';
 import { createReflector, silentLog } from '@warren/controller';
 import type { EventSubscriptionSpec } from '@warren/topology';
+import { plainSpec } from '@warren/topology/testing';
 import { conditionOf } from '../../operator/src/conditions.ts';
 import type { SubscriptionResource } from '../../operator/src/resources.ts';
 import type { KubernetesWorld } from '../../operator/src/testing/kubernetes-world.ts';
-import { plainSpec } from '../../operator/src/testing/plain-spec.ts';
 import { inParallel } from './measuring.ts';
 
 export const EVENTS = ['OrderPlaced', 'PaymentApproved'];

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Found } from '@warren/topology';
-import { plainSpec } from '../testing/plain-spec.ts';
+import { plainSpec } from '@warren/topology/testing';
 import {
   brokerOf,
   capabilities,

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { plainSpec } from '../testing/plain-spec.ts';
+import { plainSpec } from '@warren/topology/testing';
 import { demandOf, limitsOf } from './demand.ts';
 import type { Demand, Limits } from './demand.ts';
 import { NOTHING_SEEN, observe } from './observation.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
+import { plainSpec } from '@warren/topology/testing';
 import type { SubscriptionResource } from '../resources.ts';
-import { plainSpec } from '../testing/plain-spec.ts';
 import { engineObject, scalingNameOf } from './engines.ts';
 
 const named = (name: string): SubscriptionResource => ({

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { capabilitiesOf } from '@warren/topology';
 import type { QueueActivity } from '@warren/rabbitmq';
-import { plainSpec } from '../testing/plain-spec.ts';
+import { plainSpec } from '@warren/topology/testing';
 import type { SubscriptionResource } from '../resources.ts';
 import { Meter, observationOf, queuesOf } from './meter.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { QueueStats } from '@warren/rabbitmq';
+import { plainSpec } from '@warren/topology/testing';
 import type { SubscriptionResource } from '../resources.ts';
-import { plainSpec } from '../testing/plain-spec.ts';
 import { countsOf, isCountedAnew, messagesOf } from './counts.ts';
 
 const stats = (ready: number | undefined, oldest?: number): QueueStats => ({

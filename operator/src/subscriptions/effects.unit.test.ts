@@ -2,13 +2,13 @@
 import { expect, test } from '@jest/globals';
 import { capabilitiesOf } from '@warren/topology';
 import { Registry } from 'prom-client';
+import { plainSpec } from '@warren/topology/testing';
 import type { BrokerClient } from '../brokers/client.ts';
 import { BrokerConnection } from '../brokers/connection.ts';
 import { accessOf } from '../brokers/secret.ts';
 import { renewed } from '../external-metrics/certificates.ts';
 import { createOperatorMetrics } from '../metrics.ts';
 import type { SubscriptionResource } from '../resources.ts';
-import { plainSpec } from '../testing/plain-spec.ts';
 import { credentialsConditions, credentialsStory } from '../users/conditions.ts';
 import { bindConsumer } from './effects.ts';
 

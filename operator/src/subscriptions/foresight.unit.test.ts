@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { capabilitiesOf, namesOf, policyPlan, wantedTopology } from '@warren/topology';
+import { plainSpec } from '@warren/topology/testing';
 import { LiveInventory } from '../brokers/live-inventory.ts';
 import type { BrokerResource, SubscriptionResource } from '../resources.ts';
 import type { Collection } from '../source.ts';
@@ -7,7 +8,6 @@ import { FINALIZER } from '../resources.ts';
 import { claimableAge } from './claims.ts';
 import { foreseen, inVain } from './foresight.ts';
 import { statusOf } from './status.ts';
-import { plainSpec } from '../testing/plain-spec.ts';
 
 const capabilities = capabilitiesOf('4.3.6');
 const spec = plainSpec;

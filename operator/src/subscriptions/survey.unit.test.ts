@@ -1,13 +1,13 @@
 import { expect, jest, test } from '@jest/globals';
 import { capabilitiesOf, difference, policyPlan, wantedTopology } from '@warren/topology';
 import type { QueueStats } from '@warren/rabbitmq';
+import { plainSpec } from '@warren/topology/testing';
 import { LiveInventory } from '../brokers/live-inventory.ts';
 import type { SubscriptionResource } from '../resources.ts';
 import { effectiveOf } from './effective.ts';
 import { statusOf } from './status.ts';
 import { survey } from './survey.ts';
 import type { AsWanted } from './survey.ts';
-import { plainSpec } from '../testing/plain-spec.ts';
 
 const capabilities = capabilitiesOf('4.3.6');
 const spec = plainSpec;

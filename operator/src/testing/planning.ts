@@ -1,12 +1,12 @@
 /** For tests of plans: subscriptions, and what the operator has made of them. */
 import { capabilitiesOf, difference, namesOf, policyPlan, wantedTopology } from '@warren/topology';
 import type { EventSubscriptionSpec, Found } from '@warren/topology';
+import { plainSpec } from '@warren/topology/testing';
 import { LiveInventory } from '../brokers/live-inventory.ts';
 import { planOf } from '../plan/plan.ts';
 import type { BrokerReading, PlanInput } from '../plan/plan.ts';
 import { FINALIZER } from '../resources.ts';
 import type { BrokerResource, SubscriptionResource } from '../resources.ts';
-import { plainSpec } from './plain-spec.ts';
 
 export const capabilities = capabilitiesOf('4.3.6');
 export const nothing: Found = { exchanges: [], queues: [], bindings: [], policies: [] };

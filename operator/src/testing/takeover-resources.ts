@@ -1,7 +1,7 @@
 /** For tests without a broker: subscriptions by what their annotations and status say. */
+import { plainSpec } from '@warren/topology/testing';
 import { FINALIZER } from '../resources.ts';
 import type { SubscriptionResource, SubscriptionStatus } from '../resources.ts';
-import { plainSpec } from './plain-spec.ts';
 
 /** @param key `namespace/name` */
 export function subscriptionOf(

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { hashPassword, hasPassword } from '@warren/rabbitmq';
 import type { UserFound } from '@warren/rabbitmq';
-import { plainSpec } from '../testing/plain-spec.ts';
+import { plainSpec } from '@warren/topology/testing';
 import { isDue } from './handout.ts';
 import {
   credentialsIn,

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { plainSpec } from '@warren/topology/testing';
 import { loadFiles } from '../folder/load.ts';
 import { badInputs, goodSpecs } from '../testing/inputs.ts';
-import { plainSpec } from '../testing/plain-spec.ts';
 import { loadValidators } from './crd.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');

@@ -2,7 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { bindingEntries, consumerSettings } from './consumer.ts';
 import { delayAfterFailure, retryDelays } from './retry.ts';
-import { capabilities, plainSpec, subscription } from './testing/arbitraries.ts';
+import { capabilities, subscription } from './testing/arbitraries.ts';
+import { plainSpec } from './testing/plain-spec.ts';
 import { wantedTopology } from './wanted.ts';
 
 const loyalty = { namespace: 'shop', name: 'loyalty', spec: plainSpec };

@@ -9,7 +9,7 @@ import { overriddenIn } from './overriding.ts';
 import { familyPolicyOf, isMember, policyIndexOf, policyOf } from './policies.ts';
 import { policyPlan } from './policy-plan.ts';
 import type { PolicyStep } from './steps.ts';
-import { plainSpec } from './testing/arbitraries.ts';
+import { plainSpec } from './testing/plain-spec.ts';
 import { applyAll, emptyBroker } from './testing/model-broker.ts';
 import { wantedTopology } from './wanted.ts';
 

@@ -13,7 +13,7 @@ import { keepsOrder, quorumQueue } from './queue-types.ts';
 import { describeStep } from './steps.ts';
 import type { ObjectStep } from './steps.ts';
 import { temporaryConflicts, temporaryObjects } from './temporary.ts';
-import { plainSpec } from './testing/arbitraries.ts';
+import { plainSpec } from './testing/plain-spec.ts';
 import { applyAll, emptyBroker } from './testing/model-broker.ts';
 import { KEYS, ModelFlow } from './testing/model-flow.ts';
 import { wantedTopology } from './wanted.ts';

@@ -11,7 +11,7 @@ import { describeStep } from './steps.ts';
 import type { ObjectStep } from './steps.ts';
 import { strayBindings } from './takeover-ends.ts';
 import { conflictsAt, temporaryConflicts, temporaryNamesOf, temporaryObjects } from './temporary.ts';
-import { plainSpec } from './testing/arbitraries.ts';
+import { plainSpec } from './testing/plain-spec.ts';
 import { applyAll, emptyBroker } from './testing/model-broker.ts';
 import { ModelFlow } from './testing/model-flow.ts';
 import { wantedTopology } from './wanted.ts';

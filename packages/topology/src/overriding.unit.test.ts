@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { inventoryOf } from './inventory.ts';
 import type { FoundQueue, Policy } from './objects.ts';
 import { overriddenIn } from './overriding.ts';
-import { plainSpec } from './testing/arbitraries.ts';
+import { plainSpec } from './testing/plain-spec.ts';
 import { wantedTopology } from './wanted.ts';
 
 const subscription = { namespace: 'shop', name: 'loyalty', spec: plainSpec };

@@ -14,7 +14,7 @@ import { policyPlan } from './policy-plan.ts';
 import { removal } from './removal.ts';
 import type { EventSubscriptionSpec } from './spec.ts';
 import type { Step } from './steps.ts';
-import { plainSpec } from './testing/arbitraries.ts';
+import { plainSpec } from './testing/plain-spec.ts';
 import { wantedTopology } from './wanted.ts';
 
 const nothing: Difference = {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { plainSpec } from './testing/arbitraries.ts';
+import { plainSpec } from './testing/plain-spec.ts';
 import { routingKeysOf, wantedTopology } from './wanted.ts';
 
 const modern = { delayedRetry: true, deliveryLimitByDefault: true };

@@ -6,21 +6,7 @@ import { policyOf } from '../policies.ts';
 import type { EventSubscriptionSpec, Subscription } from '../spec.ts';
 import { wantedTopology } from '../wanted.ts';
 import type { ModelBroker } from './model-broker.ts';
-
-export const plainSpec: EventSubscriptionSpec = {
-  events: ['OrderPlaced'],
-  brokerRef: { name: 'default' },
-  delivery: {
-    prefetch: 50,
-    ordering: 'None',
-    retry: { attempts: 5, backoff: { initial: '1s', max: '1m' } },
-    deadLetter: { maxAge: '14d' },
-  },
-  queue: { type: 'quorum' },
-  startFrom: 'Now',
-  deletionPolicy: 'DeleteWhenEmpty',
-  driftPolicy: 'Repair',
-};
+import { plainSpec } from './plain-spec.ts';
 
 export const capabilities: fc.Arbitrary<BrokerCapabilities> = fc.constantFrom(
   { delayedRetry: true, deliveryLimitByDefault: true },

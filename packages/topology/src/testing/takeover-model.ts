@@ -9,7 +9,7 @@ import { policyPlan } from '../policy-plan.ts';
 import { drainedTogether } from '../takeover-ends.ts';
 import { takeoverOf } from '../takeover.ts';
 import { temporaryConflicts, temporaryNamesOf } from '../temporary.ts';
-import { plainSpec } from './arbitraries.ts';
+import { plainSpec } from './plain-spec.ts';
 import { applyAll, emptyBroker } from './model-broker.ts';
 import { KEYS, ModelFlow } from './model-flow.ts';
 import { wantedTopology } from '../wanted.ts';

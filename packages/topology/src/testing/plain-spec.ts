@@ -1,5 +1,5 @@
 /** For tests: what the API server makes of `spec: { events: [OrderPlaced] }`. */
-import type { EventSubscriptionSpec } from '@warren/topology';
+import type { EventSubscriptionSpec } from '../spec.ts';
 
 export const plainSpec: EventSubscriptionSpec = {
   events: ['OrderPlaced'],
