@@ -117,12 +117,10 @@ export class KeptChannel<C extends Channel = ConfirmChannel> {
   async #release(channel: C, model: ChannelModel): Promise<void> {
     // when the connection dies meanwhile, amqplib emits 'close' but never settles close()
     const closed = new Promise((resolve) => channel.once('close', resolve));
-    const ended = Promise.race([channel.close(), closed]);
-    if (this.#connection.blocked !== undefined) {
-      ended.catch(() => undefined); // it is closed when the broker reads again
-      return;
-    }
-    if (!(await settledWithin(ended, CLOSE_LIMIT_MS)) && this.#connection.blocked === undefined) {
+    const closing = settledWithin(Promise.race([channel.close(), closed]), CLOSE_LIMIT_MS);
+    const { blocked } = this.#connection;
+    if (blocked !== undefined) return; // it is closed when the broker reads again
+    if (!(await closing) && this.#connection.blocked === undefined) {
       this.#connection.reset('a channel did not close in time', model);
     }
   }

@@ -5,8 +5,8 @@
  *
  * A message leaves its queue only after the target has it on disk; who dies in between leaves a second copy under the same
  * messageId. In hand is at most a window of messages. One channel does both, so the order stays. When something goes wrong
- * (a full or missing target, a lost connection, a deleted queue) the run ends with the reason: what was not acknowledged goes
- * back to its place, and the next run goes on from there.
+ * (a full or missing target, a lost connection, a deleted queue, a broker that does not answer) the run ends with the reason:
+ * what was not acknowledged goes back to its place, and the next run goes on from there.
  */
 import type { ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import type { Binding } from '@warren/topology';
@@ -248,7 +248,7 @@ class Run {
     this.#isOver = true;
     this.#over.resolve(undefined);
     this.#ending.abort();
-    if (this.#inHand > 0) this.#lost();
+    if (this.#inHand > 0) this.#fail(new Error('the channel was lost'));
   }
 
   async #bind({ source, destination, destinationType, routingKey, arguments: args }: Binding): Promise<void> {
@@ -261,23 +261,21 @@ class Run {
 
   /** Undefined where no answer comes: the channel is lost then, or given up. */
   async #ask<T>(question: () => PromiseLike<T>): Promise<T | undefined> {
-    if (this.#isOver) return this.#lost();
-    if (this.#connection.blocked !== undefined) return this.#giveUp();
-    const answer = Promise.resolve(question());
-    const settled = Promise.race([answer, this.#over.promise]);
-    if (!(await settledWithin(settled, ANSWER_LIMIT_MS))) return this.#giveUp();
-    return this.#isOver ? this.#lost() : await answer;
+    const answer = this.#isOver ? undefined : await this.#answerTo(question);
+    if (this.#isOver) this.#fail(new Error('the channel was lost'));
+    return answer;
   }
 
-  #lost(): undefined {
-    this.#fail(new Error('the channel was lost'));
-  }
-
-  /** What is said from here on reaches the broker when it reads again; this run waits for it no longer. */
-  #giveUp(): undefined {
+  async #answerTo<T>(question: () => PromiseLike<T>): Promise<T | undefined> {
+    if (this.#connection.blocked === undefined) {
+      const answer = Promise.race([question(), this.#over.promise]);
+      if (await settledWithin(answer, ANSWER_LIMIT_MS)) return await answer;
+    }
     this.#fail(silenceOf(this.#connection));
     this.#end();
+    // The broker does it when it reads again; nobody waits for that.
     void this.#channel.close().catch(() => undefined);
+    return undefined;
   }
 
   async #close(): Promise<void> {
