@@ -139,15 +139,17 @@ class QueueConsumer implements LaneConsumer {
     if (kept === undefined) return;
     kept.retire();
     const session = this.#session;
-    if (session?.lease.alive === true) {
-      const accepted = this.#accepted;
-      const cancelled = accepted?.cancel() ?? Promise.resolve();
+    const accepted = this.#accepted;
+    // What is not accepted cannot be cancelled: all that it then got and gave back would come to it again and again.
+    if (accepted === undefined) session?.lease.abandon(new ConsumerStoppedError());
+    if (accepted !== undefined && session?.lease.alive === true) {
+      const cancelled = accepted.cancel();
       session.release(); // reaches the broker after the cancel, so nothing comes back to this consumer
       await settledWithin(cancelled, Math.min(CANCEL_LIMIT_MS, left()));
       await settledWithin(Promise.all([session.idle(), this.#noneRunning()]), left());
       session.interrupt(new ConsumerStoppedError());
       session.flush();
-      if (accepted !== undefined) await settledWithin(accepted.finish(), Math.max(left(), FINISH_MS));
+      await settledWithin(accepted.finish(), Math.max(left(), FINISH_MS));
     } else await settledWithin(this.#noneRunning(), left());
     await kept.close();
     this.#kept = undefined;

@@ -73,16 +73,20 @@ export class StreamReading {
     const place = await this.#place?.turn;
     const { channel } = this.#lease;
     const { stream, queue } = this.#options.settings;
-    if (!this.#lease.alive || session.isReleasing) return;
+    const isEnding = () => !this.#lease.alive || session.isReleasing;
+    if (isEnding()) return;
     const lost = (of: string) => this.#lease.abandon(new Error(`the broker cancelled the consumer of ${of}`));
-    const retries = await channel.consume(stream.retries, (message) => {
-      if (message === null) lost(stream.retries);
-      else session.deliver(message);
-    });
-    this.#tags.push(retries.consumerTag);
-    const consumerTag = `warren.${crypto.randomUUID()}`;
+    await channel.consume(
+      stream.retries,
+      (message) => {
+        if (message === null) lost(stream.retries);
+        else session.deliver(message);
+      },
+      { consumerTag: this.#newTag() },
+    );
+    if (isEnding()) return;
+    const consumerTag = this.#newTag();
     this.#streamTag = consumerTag;
-    this.#tags.push(consumerTag);
     let isProven = place === undefined;
     if (place !== undefined) {
       const { proofWithinMs = 15_000 } = this.#options;
@@ -113,6 +117,13 @@ export class StreamReading {
       },
       { consumerTag, arguments: { 'x-stream-offset': beginning(place, stream.startFrom) } },
     );
+  }
+
+  /** Known before the broker answers, so that a cancel can follow at once. */
+  #newTag(): string {
+    const tag = `warren.${crypto.randomUUID()}`;
+    this.#tags.push(tag);
+    return tag;
   }
 
   /** No more deliveries. */
