@@ -53,6 +53,8 @@ export class Lanes implements Consumer {
   readonly #told: (consuming: boolean) => void;
   readonly #ended: (left: number) => Promise<void>;
   #lanes: LaneConsumer[];
+  /** Those of the last update. */
+  #settings: ConsumerSettings;
   #isStarted = false;
   #wasConsuming = false;
   #waiters: Deferred<void> | undefined;
@@ -71,6 +73,7 @@ export class Lanes implements Consumer {
     this.#make = make;
     this.#told = told;
     this.#ended = ended;
+    this.#settings = settings;
     this.#lanes = this.#made(settings);
   }
 
@@ -96,16 +99,17 @@ export class Lanes implements Consumer {
     this.#isStarted = true;
   }
 
-  stop({ deadlineMs = 30_000 }: { deadlineMs?: number } = {}): Promise<void> {
-    this.#stopping ??= this.#stop(deadlineMs).finally(() => (this.#stopping = undefined));
-    return this.#stopping;
+  stop({ deadlineMs }: { deadlineMs?: number } = {}): Promise<void> {
+    this.#isStarted = false;
+    return this.#halt(deadlineMs);
   }
 
-  async update(settings: ConsumerSettings, options: { deadlineMs?: number } = {}): Promise<void> {
-    const wasStarted = this.#isStarted;
-    await this.stop(options);
+  async update(settings: ConsumerSettings, { deadlineMs }: { deadlineMs?: number } = {}): Promise<void> {
+    this.#settings = settings;
+    await this.#halt(deadlineMs);
+    if (this.#settings !== settings) return; // those of a later call are taken over
     this.#lanes = this.#made(settings);
-    if (wasStarted) this.start();
+    if (this.#isStarted) this.start();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -116,11 +120,15 @@ export class Lanes implements Consumer {
     return lanesOf(settings).map((lane) => this.#make(lane, () => this.#changed()));
   }
 
+  #halt(deadlineMs = 30_000): Promise<void> {
+    this.#stopping ??= this.#stop(deadlineMs).finally(() => (this.#stopping = undefined));
+    return this.#stopping;
+  }
+
   async #stop(deadlineMs: number): Promise<void> {
     const deadline = performance.now() + deadlineMs;
     await Promise.all(this.#lanes.map((lane) => lane.stop(deadlineMs)));
     await this.#ended(Math.max(0, deadline - performance.now()));
-    this.#isStarted = false;
     this.#waiters?.promise.catch(() => undefined);
     this.#waiters?.reject(new ClosedError('the consumer'));
     this.#waiters = undefined;

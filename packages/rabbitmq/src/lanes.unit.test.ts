@@ -1,6 +1,6 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { lanesOf } from './lanes.ts';
+import { Lanes, lanesOf } from './lanes.ts';
 import type { ConsumerSettings } from '@warren/topology';
 
 const settings = (partitions: number | undefined, prefetch = 50): ConsumerSettings => ({
@@ -62,4 +62,45 @@ test('replicas that know nothing of each other share the partitions out about ev
   // 4 each would be even; independent choices would leave the least with 2.3.
   expect(mean).toBeGreaterThan(2.6);
   expect(least.filter((one) => one === 0).length).toBeLessThan(rounds / 50);
+});
+
+describe('changed settings', () => {
+  /** Lanes that stop when they are let go. */
+  function lanes() {
+    const running = new Set<string>();
+    const letGo = Promise.withResolvers<undefined>();
+    const consumer = new Lanes(
+      settings(undefined),
+      ({ settings: { queue } }) => ({
+        ...{ isConsuming: false, running: 0 },
+        start: () => void running.add(queue),
+        stop: () => letGo.promise.then(() => void running.delete(queue)),
+      }),
+      () => undefined,
+      () => Promise.resolve(),
+    );
+    consumer.start();
+    return { consumer, running, letGo: () => letGo.resolve(undefined) };
+  }
+
+  test('are taken over by a consumer that is stopped meanwhile, and do not start it again', async () => {
+    const { consumer, running, letGo } = lanes();
+    const updated = consumer.update(settings(2));
+    const stopped = consumer.stop();
+    letGo();
+    await Promise.all([updated, stopped]);
+    expect([...running]).toEqual([]);
+    consumer.start();
+    expect([...running]).toEqual(settings(2).partitions);
+  });
+
+  test('that change again meanwhile leave the last ones alone', async () => {
+    const { consumer, running, letGo } = lanes();
+    const updated = [consumer.update(settings(3)), consumer.update(settings(2))];
+    letGo();
+    await Promise.all(updated);
+    expect([...running]).toEqual(settings(2).partitions);
+    await consumer.stop();
+    expect([...running]).toEqual([]);
+  });
 });
