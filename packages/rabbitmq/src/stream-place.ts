@@ -43,6 +43,8 @@ export class StreamPlace {
   #place: Place | undefined;
   #written: Place | undefined;
   #writing: Promise<void> | undefined;
+  /** Begins when that one is done. */
+  #next: Promise<void> | undefined;
   #soon: NodeJS.Timeout | undefined;
   #renewal: NodeJS.Timeout | undefined;
   #isOver = false;
@@ -156,8 +158,15 @@ export class StreamPlace {
     });
   }
 
-  async #write(): Promise<void> {
+  /** One at a time; what is asked for meanwhile is written once, by the next one. */
+  #write(): Promise<void> {
+    this.#next ??= this.#writeNext();
+    return this.#next;
+  }
+
+  async #writeNext(): Promise<void> {
     await this.#writing?.catch(() => undefined);
+    this.#next = undefined;
     if (this.#isOver) return;
     const place = this.#place;
     clearTimeout(this.#renewal);
