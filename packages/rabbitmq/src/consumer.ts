@@ -91,6 +91,7 @@ class QueueConsumer implements LaneConsumer {
   readonly #running = { count: 0 };
   #quiet: Deferred<void> | undefined;
   readonly #held = new HeldBack();
+  readonly #silences = { count: 0 };
   #kept: KeptChannel<Channel> | undefined;
   #session: Session | undefined;
   /** How the present session's deliveries are ended; undefined until the broker has accepted the consumer. */
@@ -170,6 +171,7 @@ class QueueConsumer implements LaneConsumer {
         : new StreamReading(lease, {
             settings: { ...settings, stream },
             observer: this.#observer,
+            silences: this.#silences,
             publish: (message) => this.#aside.publisher(settings.deadLetter.exchange).publish(message),
           });
     const session = new Session(lease, {

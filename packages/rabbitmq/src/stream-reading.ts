@@ -4,8 +4,8 @@
  *   our turn (stream-place.ts) ──▶ consume the stream from the last event that is done ──▶ that very event? ──▶ deliver what follows
  *
  * A stream that was deleted and made anew knows nothing of the old offsets, and a reader that begins beyond its end would wait
- * for ever. So the last event that is done is read once more: only when it comes back, by its id, the place is right; when it
- * does not, the stream is read from its beginning.
+ * for ever. So the last event that is done is read once more: only when it comes back, by its id, the place is right; when
+ * another comes, or twice in a row none at all, the stream is read from its beginning.
  *
  * A message of a stream cannot be given back. What fails goes to a wait queue or to the dead letters, confirmed, and only then
  * is done; where that cannot be, the channel is given up, and reading begins again at the place. Where the order is kept it is
@@ -26,6 +26,8 @@ export interface StreamReadingOptions {
   publish: (message: OutgoingMessage) => Promise<void>;
   /** How long the last event that is done may be in coming, in milliseconds; 15,000. */
   proofWithinMs?: number;
+  /** How often in a row it did not come, of the readings before this one too: a broker may just be slow. */
+  silences: { count: number };
 }
 
 export class StreamReading {
@@ -69,11 +71,11 @@ export class StreamReading {
   }
 
   /** When it is our turn: everything goes to the session. */
-  async read(session: Session): Promise<void> {
+  async read(session: Pick<Session, 'deliver' | 'skip' | 'isReleasing'>): Promise<void> {
     const place = await this.#place?.turn;
     const { channel } = this.#lease;
     const { stream, queue } = this.#options.settings;
-    const isEnding = () => !this.#lease.alive || session.isReleasing;
+    const isEnding = () => this.#isGivenUp || !this.#lease.alive || session.isReleasing;
     if (isEnding()) return;
     const lost = (of: string) => this.#lease.abandon(new Error(`the broker cancelled the consumer of ${of}`));
     await channel.consume(
@@ -88,10 +90,6 @@ export class StreamReading {
     const consumerTag = this.#newTag();
     this.#streamTag = consumerTag;
     let isProven = place === undefined;
-    if (place !== undefined) {
-      const { proofWithinMs = 15_000 } = this.#options;
-      this.#proof = setTimeout(() => this.#beginAnew(), proofWithinMs);
-    }
     await channel.consume(
       queue,
       (message) => {
@@ -117,6 +115,9 @@ export class StreamReading {
       },
       { consumerTag, arguments: { 'x-stream-offset': beginning(place, stream.startFrom) } },
     );
+    if (isProven || isEnding()) return;
+    const { proofWithinMs = 15_000 } = this.#options;
+    this.#proof = setTimeout(() => this.#fallSilent(), proofWithinMs);
   }
 
   /** Known before the broker answers, so that a cancel can follow at once. */
@@ -142,12 +143,25 @@ export class StreamReading {
     const offset = offsetOf(message);
     if (offset < place.offset) return 'before';
     clearTimeout(this.#proof);
+    this.#options.silences.count = 0;
     if (offset === place.offset) return place.messageId === idOf(message) ? 'same' : 'other';
     if (offset > place.offset + 1) {
       const expired = { queue: this.#options.settings.queue, from: place.offset + 1, to: offset - 1 };
       safely(() => this.#options.observer.onExpired?.(expired));
     }
     return 'after';
+  }
+
+  #fallSilent(): void {
+    const { settings, silences } = this.#options;
+    silences.count += 1;
+    if (silences.count === 1) {
+      this.#isGivenUp = true;
+      this.#lease.abandon(new Error(`${settings.queue} gives nothing at the place up to which it was read`));
+      return;
+    }
+    silences.count = 0;
+    this.#beginAnew();
   }
 
   #beginAnew(): void {
