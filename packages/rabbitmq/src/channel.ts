@@ -8,6 +8,7 @@
 import type { Channel, ChannelModel, ConfirmChannel } from 'amqplib';
 import { createBackoff } from './backoff.ts';
 import type { BrokerConnection } from './connection.ts';
+import { asError } from './errors.ts';
 import { deferred, settledWithin, sleep, unlessAborted } from './timing.ts';
 
 export interface Lease<C extends Channel> {
@@ -26,7 +27,7 @@ export interface ChannelOwner<C extends Channel> {
   open(model: ChannelModel): Promise<C>;
   /** Prepares a new channel. A rejection closes it; it is tried again after a growing wait. */
   ready(lease: Lease<C>): Promise<void> | void;
-  /** The lease is over (also when ready() failed). Called once a lease; `retryInMs` is 0 when a lost connection is the cause. */
+  /** The lease is over (also when ready() failed). Called once a lease. */
   lost(lease: Lease<C>, reason: Error): void;
   /** Tells that no channel could be made or kept, and when it is tried again. */
   failing?(reason: Error, retryInMs: number): void;
@@ -158,8 +159,4 @@ class LeasedChannel<C extends Channel> implements Lease<C> {
     this.#alive = false;
     this.#over.resolve(reason);
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

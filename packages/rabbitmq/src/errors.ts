@@ -223,6 +223,11 @@ export function isPermanent(error: unknown): boolean {
   return permanent === true || code === 'WARREN_PERMANENT';
 }
 
+/** What was thrown, as an error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
 /** What an error says; the AggregateError of a name with several addresses has no message, but a code. */
 export function errorText(error: unknown): string {
   if (typeof error !== 'object' || error === null) return String(error);

@@ -1,7 +1,6 @@
 /**
  * What the broker has just refused, so that it is not asked again at once: each refusal closes the channel, and takes what is on
- * its way there along. Whether it may be published by now is found out
- * when its time is over.
+ * its way there along. When its time is over, the next message shows whether it may be published by now.
  */
 import type { Refusal } from './refusal.ts';
 

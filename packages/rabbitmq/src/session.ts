@@ -13,7 +13,7 @@
  */
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Lease } from './channel.ts';
-import { DeliveryLostError, HandlerTimeoutError } from './errors.ts';
+import { asError, DeliveryLostError, HandlerTimeoutError } from './errors.ts';
 import { attemptOf, fateOf, type AsideFate } from './failure.ts';
 import { Fifo } from './fifo.ts';
 import type { HeldBack } from './held-back.ts';
@@ -170,7 +170,7 @@ export class Session {
     try {
       work = Promise.resolve(handle(delivery, job.context));
     } catch (error) {
-      work = Promise.reject(error instanceof Error ? error : new Error(String(error)));
+      work = Promise.reject(asError(error));
     }
     // a job that is no longer in #jobs was timed out, interrupted or lost: its result comes too late
     work.then(

@@ -6,6 +6,7 @@ import type { Channel, ConsumeMessage, Message } from 'amqplib';
 import type { ConsumerSettings } from '@warren/topology';
 import { AckWindow } from './ack-window.ts';
 import type { Lease } from './channel.ts';
+import { asError } from './errors.ts';
 
 export interface SettlementOptions {
   settings: Pick<ConsumerSettings, 'prefetch' | 'strict'>;
@@ -110,7 +111,7 @@ export class Settlement {
     try {
       work(this.#lease.channel);
     } catch (error) {
-      this.#lease.abandon(error instanceof Error ? error : new Error(String(error)));
+      this.#lease.abandon(asError(error));
     }
   }
 }

@@ -12,6 +12,7 @@
  * dies anywhere in between leaves at least one token, and what was done after it is read again: at least once.
  */
 import type { Channel, ConsumeMessage } from 'amqplib';
+import { asError } from './errors.ts';
 import type { OutgoingMessage } from './message.ts';
 import type { Place } from './offset-window.ts';
 import { deferred, settledWithin } from './timing.ts';
@@ -228,8 +229,4 @@ function tokenOf({ content }: ConsumeMessage): Token | undefined {
   } catch {
     return undefined;
   }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }

@@ -26,7 +26,7 @@ export async function settledWithin(work: Promise<unknown>, ms: number): Promise
   }
 }
 
-/** A promise with its handles, and whether it has been settled. */
+/** A promise with its handles. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;

@@ -1,7 +1,7 @@
 /** What queues hold and have done. */
 import { z } from 'zod';
 import type { Signal, VhostCalls } from './calls.ts';
-import { activityAnswer, headAnswer, readAnswer } from './found.ts';
+import { activityAnswer, delayedOf, headAnswer, readAnswer } from './found.ts';
 import type { QueueActivity, QueueFound, QueueStats } from './found.ts';
 import { path } from './http.ts';
 import { NAMES_AT_ONCE, pageAnswer, patternsOf } from './patterns.ts';
@@ -43,9 +43,9 @@ export function countingOf(calls: VhostCalls): Counting {
       const consumersOf = new Map<string, number>();
       for (const { queue } of consumers) consumersOf.set(queue.name, (consumersOf.get(queue.name) ?? 0) + 1);
       return new Map(
-        queues.map(({ name, messages, ready, unacked, state }) => {
-          const known = messages !== undefined && ready !== undefined && unacked !== undefined;
-          const delayed = known ? Math.max(0, messages - ready - unacked) : undefined;
+        queues.map((queue) => {
+          const { name, messages, ready, unacked, state } = queue;
+          const delayed = delayedOf(queue);
           const counts = { messages, ready, unacked, delayed, consumers: consumersOf.get(name) ?? 0, state };
           return [name, { ...counts, oldest: oldest.get(name) }];
         }),

@@ -111,6 +111,16 @@ export interface QueueActivity {
   published: number | undefined;
 }
 
+/** What is neither ready nor unacknowledged waits for its next attempt. */
+export function delayedOf({
+  messages,
+  ready,
+  unacked,
+}: Pick<QueueFound, 'messages' | 'ready' | 'unacked'>): number | undefined {
+  if (messages === undefined || ready === undefined || unacked === undefined) return undefined;
+  return Math.max(0, messages - ready - unacked);
+}
+
 export const headAnswer = z
   .object({ head_message_timestamp: z.number().optional().catch(undefined) })
   .transform(({ head_message_timestamp: seconds }) => (seconds === undefined ? undefined : seconds * 1_000));
@@ -134,10 +144,7 @@ export const activityAnswer = z
     name,
     ready,
     unacked,
-    delayed:
-      messages === undefined || ready === undefined || unacked === undefined
-        ? undefined
-        : Math.max(0, messages - ready - unacked),
+    delayed: delayedOf({ messages, ready, unacked }),
     consumers: rest.consumers,
     acked: rest.message_stats?.ack,
     redelivered: rest.message_stats?.redeliver,
