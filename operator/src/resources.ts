@@ -43,7 +43,7 @@ export interface MigrationStatus {
   /** `x-single-active-consumer none`: what it was, as far as that is known. */
   from: string;
   to: string;
-  /** Preparing, Draining, Recreating, Returning, Finishing; GivingBack after a takeover that was called off. */
+  /** Preparing, Waiting, Draining, Recreating, Returning, Finishing; GivingBack after a takeover that was called off. */
   phase: string;
   /** Messages moved so far; each is moved at most twice. */
   moved: number;

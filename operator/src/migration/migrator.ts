@@ -27,6 +27,7 @@ import type {
 } from '@warren/topology';
 import type { BrokerConnection } from '../brokers/connection.ts';
 import type { Reading } from '../brokers/mirror.ts';
+import { delaysOf } from './delays.ts';
 import { countsTogether, Drained } from './drained.ts';
 
 export interface Pass {
@@ -56,6 +57,8 @@ export interface MigratorOptions {
 /** Between an empty queue and its counts there is nothing to do. */
 const LOOK_AGAIN_MS = 1_000;
 const AFTER_FAILURE_MS = 2_000;
+/** What only time brings on may take a day. */
+const AFTER_WAITING_MS = 10_000;
 /** A queue without a message for so long has nothing on its way: milliseconds. */
 const QUIET_MS = 50;
 /** So many passes wait for a quiet moment of a queue that must keep its order; then for any in which it is empty. */
@@ -101,7 +104,9 @@ export class Migrator {
     const key = keyOf(connection, names.queue);
     const counts = countsTogether(names, reading);
     const { drained } = await this.#drained.look(key, counts, { movedAt, connection, signal });
-    return { ...this.options(reading, connection), drained };
+    const delays = await delaysOf(names, reading.found, connection, signal);
+    const delayedUntil = (queue: string) => delays.get(queue);
+    return { ...this.options(reading, connection), drained, delayedUntil };
   }
 
   /**
@@ -142,7 +147,7 @@ export class Migrator {
     await tell?.(migration.consumers);
     await connection.settle(memberships, signal);
     let moved = 0;
-    const end = (againMs: number, failure?: string): Pass => ({
+    const end = (againMs: number, failure = migration.waitsFor): Pass => ({
       migration,
       moved,
       remaining: sumOf(counts),
@@ -170,7 +175,7 @@ export class Migrator {
       if (rest.length > 0) break;
     }
     const worked = moved > 0 || memberships.length > 0 || steps.some(({ step }) => step !== 'move');
-    return end(worked ? 1 : LOOK_AGAIN_MS);
+    return end(worked ? 1 : migration.waitsFor === undefined ? LOOK_AGAIN_MS : AFTER_WAITING_MS);
   }
 
   /** Something of a migration is there, whatever is wanted now. */

@@ -1,9 +1,11 @@
-// Retries that wait in queues of their own, and give back to the queue that is being made anew. Each test waits for counts, on a
-// virtual host of its own, beside the others.
+// Retries that wait in queues of their own, and give back to the queue that is being made anew; and those that the broker delays
+// in that very queue. Each test waits for counts, on a virtual host of its own, beside the others.
 import { setTimeout as paused } from 'node:timers/promises';
 import { expect, test } from '@jest/globals';
-import { eventually, testBroker } from '@warren/environment/testing';
+import { dedicatedBroker, eventually, testBroker } from '@warren/environment/testing';
 import type { QueueFound } from '@warren/rabbitmq';
+import { connect } from 'amqplib';
+import { hashingBroker } from '../testing/keyed.ts';
 import { shopWorld } from '../testing/shop-world.ts';
 import { readSettingsOf } from '../testing/virtual-host.ts';
 
@@ -12,6 +14,13 @@ const events = ['OrderPlaced'];
 const older = { capabilitiesOf: () => ({ delayedRetry: false, deliveryLimitByDefault: true }) };
 const patience = { timeoutMs: 120_000 };
 const retry = (attempts: number, delay: string) => ({ attempts, backoff: { initial: delay, max: delay } });
+
+/** As if what it holds had been due. */
+async function purged(amqpUrl: string): Promise<void> {
+  const connection = await connect(amqpUrl);
+  await (await connection.createChannel()).purgeQueue(QUEUE);
+  await connection.close();
+}
 
 test.concurrent(
   'retries that no count knows of are not deleted with their queue, however slowly they are tried',
@@ -80,4 +89,43 @@ test.concurrent(
     expect((await host.api.queue(QUEUE))?.type).toBe('quorum');
   },
   180_000,
+);
+
+test.concurrent.each(['Strict', 'PerKey'])(
+  'a retry that the broker delays for an hour does not hold up what is new, while ordering %s waits for it',
+  async (ordering) => {
+    const delivery = { retry: retry(2, '1h') };
+    const broker = await hashingBroker({ testBroker, dedicatedBroker });
+    await using shop = await shopWorld(broker, { loyalty: { events, delivery } });
+    const { operator, world, host } = shop;
+    const tried: string[] = [];
+    const consumer = host.consume(await readSettingsOf(world.state, 'loyalty'), ({ content }) => {
+      tried.push(content.toString());
+      return content.toString() === 'late' ? Promise.reject(new Error('not yet')) : Promise.resolve();
+    });
+    const delayed = async () => (await host.api.queueActivity([QUEUE])).get(QUEUE)?.delayedUntil;
+    await host.publish('order.placed', ['late']);
+    await eventually(async () => (await delayed()) !== undefined, patience);
+    const due = (await delayed()) ?? 0;
+
+    await world.subscribe('loyalty', { events, delivery: { ...delivery, ordering } });
+    const status = () => operator.resource('loyalty')?.status;
+    await eventually(() => status()?.migration?.phase === 'Waiting', patience);
+    expect(operator.condition('loyalty', 'Ready')).toMatchObject({
+      status: 'True',
+      reason: 'Migrating',
+      message: expect.stringContaining(`until ${new Date(due).toISOString()} the broker delays retries`),
+    });
+    await operator[Symbol.asyncDispose]();
+    const next = await shop.operate();
+    await eventually(async () => (await host.keysOf(QUEUE)).length === 0, patience);
+    await host.publish('order.placed', ['new', 'newer']);
+    await eventually(() => tried.length === 3, patience);
+    expect(tried).toEqual(['late', 'new', 'newer']);
+    expect(next.resource('loyalty')?.status?.migration?.phase).toBe('Waiting');
+    await consumer.stop();
+    await purged(broker.amqpUrl);
+    await eventually(() => next.told.some(({ reason }) => reason === 'Migrated'), patience);
+  },
+  240_000,
 );

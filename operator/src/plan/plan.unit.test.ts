@@ -138,6 +138,18 @@ test('an immutable change says how many messages it moves, and still names the n
   expect(textOf(made, { colour: false, where: '' })).toContain('1204 messages are moved');
 });
 
+test('of a queue in which RabbitMQ delays retries it says that they are over before it is made anew', () => {
+  const current = inForce(subscription());
+  const delivery = { ...plainSpec.delivery, ordering: 'PerKey' as const };
+  const subscriptions = [{ resource: { ...current, spec: { ...plainSpec, delivery } }, current }];
+  const notes = (ready: number) =>
+    plan(holding(brokerOf(current), queue, 5, ready), { subscriptions }).subscriptions[0]?.notes;
+  expect(notes(4)).toEqual([
+    'queue shop.loyalty holds retries that RabbitMQ delays: it is made anew when they are over',
+  ]);
+  expect(notes(5)).toEqual([]);
+});
+
 test('while a queue is being made anew, it says so, and no number of messages', () => {
   const current = inForce(subscription());
   const delivery = { ...plainSpec.delivery, ordering: 'Strict' as const };

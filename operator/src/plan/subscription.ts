@@ -3,6 +3,7 @@ import {
   foundDeliveries,
   layoutChange,
   describeHolding,
+  delayingQueues,
   difference,
   exchangesOf,
   foreignQueues,
@@ -153,6 +154,8 @@ export function planSubscription(input: SubscriptionInput): Outcome {
   if (migrations.length > 0 && migration === undefined) return conclude({ conflicts: blocked, notes });
   if (migration !== undefined && (isUnderWay || migrations.length === 0))
     notes.push(`queue ${migration.queue} is being made anew now: phase ${migration.phase}`);
+  for (const { name } of migrations.length > 0 ? delayingQueues(wanted.names, found) : [])
+    notes.push(`queue ${name} holds retries that RabbitMQ delays: it is made anew when they are over`);
   const beside = [
     ...userChange(resource, current, broker.resource),
     ...bindingChange(resource, current, capabilities),

@@ -51,8 +51,9 @@ export function brokerOf(...resources: SubscriptionResource[]): Found {
   };
 }
 
-export function holding(found: Found, queue: string, messages: number): Found {
-  return { ...found, queues: found.queues.map((one) => (one.name === queue ? { ...one, messages } : one)) };
+export function holding(found: Found, queue: string, messages: number, ready?: number): Found {
+  const counts = { messages, ...(ready === undefined ? {} : { ready, unacked: 0 }) };
+  return { ...found, queues: found.queues.map((one) => (one.name === queue ? { ...one, ...counts } : one)) };
 }
 
 export function read(found: Found, resource?: BrokerResource): Extract<BrokerReading, { state: 'read' }> {

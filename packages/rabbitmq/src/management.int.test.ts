@@ -220,7 +220,7 @@ describe('the management client', () => {
       expect([...found.keys()]).toEqual(['shop.test']);
       expect(found.get('shop.test')).toEqual({
         ...{ ready: 0, unacked: 0, delayed: 1, consumers: 1 },
-        ...{ acked: 2, redelivered: 0, published: 3 },
+        ...{ acked: 2, redelivered: 0, published: 3, delayedUntil: expect.any(Number) },
       });
       return true;
     });

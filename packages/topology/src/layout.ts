@@ -31,6 +31,13 @@ export function foundDeliveries({ queue }: Pick<Names, 'queue'>, found: Inventor
   return [...(main === undefined ? [] : [main]), ...foundPartitions(queue, found)];
 }
 
+/** Those in which the broker delays retries: what is neither ready nor unacknowledged. */
+export function delayingQueues(names: Pick<Names, 'queue'>, found: Inventory): FoundQueue[] {
+  return foundDeliveries(names, found).filter(
+    ({ messages = 0, ready = messages, unacked = 0 }) => messages > ready + unacked,
+  );
+}
+
 /** The names of the wait queues that give back to a queue. */
 export function waitsBeside({ queue }: Pick<Names, 'queue'>, found: Inventory): string[] {
   return (found.waitQueues.get(queue) ?? []).map(({ name }) => name);

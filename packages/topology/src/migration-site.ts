@@ -10,6 +10,7 @@ import {
   catchAll,
   declaration,
   declareExchange,
+  delaysIn,
   fanout,
   moving,
   redirected,
@@ -17,7 +18,7 @@ import {
   unbind,
 } from './migration-steps.ts';
 import { keepsOrder } from './queue-types.ts';
-import type { Migration, MigrationOptions, MoveStep } from './migration-steps.ts';
+import type { Consumers, Migration, MigrationOptions, MoveStep } from './migration-steps.ts';
 import type { Binding, Exchange, FoundQueue, Membership, Queue, Settings } from './objects.ts';
 import { isMember } from './policies.ts';
 import type { ObjectStep } from './steps.ts';
@@ -94,22 +95,31 @@ export class MigrationSite {
     const preparing = direct.length > 0 || through !== undefined;
     const first = entrances.find((entrance) => this.#directAt(entrance).length > 0);
     const opening = first === undefined ? undefined : catchAll(this.#names.points, first);
+    const waitsFor = preparing ? delaysIn(there, this.#options) : undefined;
     const isOrdered = there.some(keepsOrder) && queues.some(keepsOrder);
     const isDrained = givingBack.length === 0 || this.#options.drained;
     const isEmpty = !preparing && isDrained && there.every((queue) => this.#isEmpty(queue));
-    return {
+    const due = {
       queue: this.#plan.name,
-      consumers: isOrdered ? 'paused' : 'wanted',
       sources: [...[...there, ...givingBack].map(({ name }) => name), ...this.#back()],
-      phase: preparing ? 'Preparing' : 'Draining',
       memberships: this.#memberships([arriving, waited]),
+    };
+    const opened = [
+      // Of an earlier return, which is over.
+      ...(this.#isReturning && !isEmpty ? [this.#gone(returning)] : []),
+      ...this.#points(),
+      ...(opening === undefined || through !== undefined ? [] : [bind(opening)]),
+      ...this.#takenOver(direct),
+      ...direct.map(unbind),
+    ];
+    if (waitsFor !== undefined)
+      return { ...due, consumers: this.#forNow(), phase: 'Waiting', waitsFor, steps: opened };
+    return {
+      ...due,
+      consumers: isOrdered ? 'paused' : 'wanted',
+      phase: preparing ? 'Preparing' : 'Draining',
       steps: [
-        // Of an earlier return, which is over.
-        ...(this.#isReturning && !isEmpty ? [this.#gone(returning)] : []),
-        ...this.#points(),
-        ...(opening === undefined || through !== undefined ? [] : [bind(opening)]),
-        ...this.#takenOver(direct),
-        ...direct.map(unbind),
+        ...opened,
         ...[through ?? opening].flatMap((each) => (each === undefined ? [] : [unbind(each)])),
         ...this.#missing([this.#temporary(waited)]),
         ...there.map(({ name }) => this.#out(name, isOrdered)),
@@ -118,6 +128,12 @@ export class MigrationSite {
         ...(isEmpty ? [...this.#removals(), ...this.#arrivals()] : []),
       ],
     };
+  }
+
+  /** Where they are to look elsewhere, nobody would consume what still comes. */
+  #forNow(): Consumers {
+    const { there, queues } = this.#plan;
+    return there.every(({ name }) => queues.some((queue) => queue.name === name)) ? 'wanted' : 'unchanged';
   }
 
   /** Another layout is wanted in the middle of a return: what waited goes back before anything goes out again. */

@@ -8,7 +8,7 @@ import type { Binding, Exchange, Membership, Queue } from './objects.ts';
 import { keepsOrder } from './queue-types.ts';
 import type { ObjectStep } from './steps.ts';
 
-export type MigrationPhase = 'Preparing' | 'Draining' | 'Recreating' | 'Returning' | 'Finishing';
+export type MigrationPhase = 'Preparing' | 'Waiting' | 'Draining' | 'Recreating' | 'Returning' | 'Finishing';
 
 /** Moves messages, oldest first. */
 export interface MoveStep {
@@ -46,6 +46,8 @@ export interface Migration {
   memberships: Membership[];
   /** In this order, up to a move that does not come to its end or a queue that turns out to hold something: then read again. */
   steps: MigrationStep[];
+  /** What nothing but time brings on: a sentence. */
+  waitsFor?: string;
 }
 
 export interface MigrationOptions {
@@ -54,6 +56,22 @@ export interface MigrationOptions {
   settled: (queue: string) => boolean;
   /** The queue and its wait queues were empty for so long, and without a retry between them, that no message can be in them. */
   drained: boolean;
+  /**
+   * Until when the broker delays retries in a queue, where that is too long for what is new to wait: milliseconds since 1970.
+   * Nothing gives them out before. Not there: nobody has asked.
+   */
+  delayedUntil?: (queue: string) => number | undefined;
+}
+
+/** Why what is new goes on to these queues as before: a sentence; undefined where it need not. */
+export function delaysIn(
+  queues: readonly { name: string }[],
+  { delayedUntil }: Pick<MigrationOptions, 'delayedUntil'>,
+): string | undefined {
+  const until = queues.flatMap(({ name }) => delayedUntil?.(name) ?? []);
+  if (until.length === 0) return undefined;
+  const last = new Date(Math.max(...until)).toISOString();
+  return `until ${last} the broker delays retries that cannot be moved: all goes on as before`;
 }
 
 /** Deleted only when it was empty a while after the last movement: what is unacknowledged, or was routed just then, is counted late. */

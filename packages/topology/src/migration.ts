@@ -12,6 +12,7 @@
  *   <queue>.returning  exchange, a sign: what waited is on its way back, and nothing goes out before that is over
  *
  *   Preparing   events ─▶ points ─▶ entrance, beside the old bindings, which then go: RabbitMQ puts a message into a queue once
+ *   Waiting     as long as the broker delays a retry in there for long, the points let everything through to the old entrance
  *   Draining    points ─╳ entrance: that one unbinding sends everything new to `arriving`. Queues, and the wait queues that give
  *               back to them ─▶ waited, until all are empty
  *   Recreating  the queues are deleted and declared as wanted; the sign is set up
@@ -199,6 +200,8 @@ function besideOthers(
     },
     found,
   );
+  // Who still retries by the broker would be given a message again at once, until its last attempt.
+  const isLeft = (name: string) => migration.waitsFor !== undefined && deliveries.includes(name);
   // Wait queues that are not needed any more can wait a little longer.
   const others = steps.filter(
     (step) =>
@@ -207,7 +210,7 @@ function besideOthers(
   );
   return {
     ...migration,
-    memberships: [...memberships, ...migration.memberships],
+    memberships: [...memberships.filter(({ queue }) => !isLeft(queue)), ...migration.memberships],
     steps: [...others, ...migration.steps],
   };
 }

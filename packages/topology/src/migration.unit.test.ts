@@ -5,6 +5,7 @@ import { inventoryOf } from './inventory.ts';
 import { migrationOf } from './migration.ts';
 import type { Migration, MigrationPhase } from './migration.ts';
 import type { Binding, WantedTopology } from './objects.ts';
+import { effectivePolicy } from './policies.ts';
 import { policyPlan } from './policy-plan.ts';
 import { quorumQueue } from './queue-types.ts';
 import { describeStep } from './steps.ts';
@@ -27,7 +28,10 @@ const legacy: Binding = {
   arguments: {},
 };
 
-const want = (ordering: 'None' | 'Strict', events = ['OrderPlaced', 'payment.*']): WantedTopology =>
+const want = (
+  ordering: 'None' | 'Strict' | 'PerKey',
+  events = ['OrderPlaced', 'payment.*'],
+): WantedTopology =>
   wantedTopology(
     {
       namespace: 'shop',
@@ -47,8 +51,17 @@ function made(wanted: WantedTopology): ModelFlow {
   );
 }
 
-const next = (flow: ModelFlow, wanted: WantedTopology, settled = true): Migration | undefined =>
-  migrationOf(wanted, inventoryOf(flow.found()), { capabilities, settled: () => settled, drained: settled });
+const DUE = Date.UTC(2026, 10, 27, 21);
+const next = (
+  flow: ModelFlow,
+  wanted: WantedTopology,
+  settled = true,
+  isDelayed = false,
+): Migration | undefined =>
+  migrationOf(wanted, inventoryOf(flow.found()), {
+    ...{ capabilities, settled: () => settled, drained: settled },
+    delayedUntil: () => (isDelayed ? DUE : undefined),
+  });
 
 const nothing = (): void => undefined;
 
@@ -56,9 +69,9 @@ const nothing = (): void => undefined;
 function pass(
   flow: ModelFlow,
   wanted: WantedTopology,
-  { settled = true, between = nothing } = {},
+  { settled = true, isDelayed = false, between = nothing } = {},
 ): MigrationPhase | undefined {
-  const migration = next(flow, wanted, settled);
+  const migration = next(flow, wanted, settled, isDelayed);
   if (migration === undefined) return undefined;
   for (const step of policyPlan(migration.memberships, flow.broker.policies)) flow.make(step);
   for (const step of migration.steps) {
@@ -205,6 +218,43 @@ describe('a changed argument', () => {
   });
 });
 
+describe('retries that the broker delays for long', () => {
+  const both = want('Strict', ['OrderPlaced', 'payment.*', 'UserCreated']);
+
+  test('keep nothing else waiting: what is new, and newly subscribed to, goes on to the queue until they are over', () => {
+    const flow = made(want('None'));
+    flow.publish('events', 'order.placed', 1);
+    const policy = () => effectivePolicy(flow.broker.policies, QUEUE);
+    const before = policy();
+    for (const id of [2, 4]) {
+      expect(pass(flow, both, { isDelayed: true })).toBe('Waiting');
+      expect(policy()).toEqual(before);
+      expect(flow.publish('events', 'user.created', id)).toEqual([QUEUE]);
+      expect(flow.publish('legacy', 'order.imported', id + 1)).toEqual([QUEUE]);
+    }
+    const waiting = next(flow, both, true, true);
+    expect(waiting).toMatchObject({ steps: [], memberships: [] });
+    expect(waiting?.waitsFor).toContain('until 2026-11-27T21:00:00.000Z the broker delays retries');
+    finish(flow, both);
+    expectAsWanted(flow, both);
+    expect(flow.in(QUEUE)).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test.each([
+    ['Strict', 'wanted'],
+    // It would leave the queue for partitions that are not there yet.
+    ['PerKey', 'unchanged'],
+  ] as const)('an edit to %s leaves their queue its consumers', (ordering, consumers) => {
+    expect(next(made(want('None')), want(ordering), true, true)?.consumers).toBe(consumers);
+  });
+
+  test('are waited for as any message where everything new arrives aside already', () => {
+    const flow = made(want('None'));
+    pass(flow, want('Strict'));
+    expect(next(flow, want('Strict'), true, true)).toMatchObject({ phase: 'Draining' });
+  });
+});
+
 describe('other queues than the main one', () => {
   test('a dead-letter queue that somebody declared in another way is migrated under its binding', () => {
     const wanted = want('None');
@@ -329,6 +379,7 @@ describe('whatever happens on the way', () => {
     messages: fc.integer({ min: 0, max: 4 }),
     unacked: fc.boolean(),
     settled: fc.boolean(),
+    isDelayed: fc.boolean(),
     published: fc.integer({ min: 0, max: 2 }),
     ordering: fc.constantFrom('None' as const, 'Strict' as const, 'Strict' as const),
     events: fc.constantFrom<(string[] | undefined)[]>(undefined, undefined, [
@@ -347,8 +398,8 @@ describe('whatever happens on the way', () => {
           const flow = made(want('None'));
           const { publish, published } = counter(flow);
           for (let times = 0; times < 6; times += 1) publish();
-          for (const { steps, messages, unacked, settled, ordering, events, ...more } of cuts) {
-            const migration = next(flow, want(ordering, events), settled);
+          for (const { steps, messages, unacked, settled, isDelayed, ordering, events, ...more } of cuts) {
+            const migration = next(flow, want(ordering, events), settled, isDelayed);
             for (const step of policyPlan(migration?.memberships ?? [], flow.broker.policies))
               flow.make(step);
             for (const step of migration?.steps.slice(0, steps) ?? []) {

@@ -49,6 +49,8 @@ export interface FoundQueue extends Queue {
   exclusive?: boolean;
   /** Ready, unacknowledged and waiting for a retry. Undefined where the broker did not tell: that is not zero. */
   messages?: number | undefined;
+  ready?: number | undefined;
+  unacked?: number | undefined;
   /** The policy that the broker applies; none, or it did not tell. */
   policy?: string | undefined;
   /** What its policies set, operator policies included, where the broker tells. */

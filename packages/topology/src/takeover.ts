@@ -4,6 +4,7 @@
  * old subscription that is not released any more takes everything back as it would after its own migration.
  *
  *   Preparing  the new queues, without their events. Events ─▶ <old>.points ─▶ old end, beside its bindings, which then go
+ *   Waiting    as long as the broker delays a retry there for long, the points let everything through to the old end
  *   Draining   points ─╳ old end: everything new arrives aside, with what only the new one takes. Old queues ─▶ <old>.waited,
  *              until all are empty and go
  *   Returning  waited ─▶ new end, then arriving ─▶ new end; points ─▶ new end: that one binding brings everything new
@@ -23,6 +24,7 @@ import {
   catchAll,
   declaration,
   declareExchange,
+  delaysIn,
   fanout,
   moving,
   redirected,
@@ -107,18 +109,27 @@ class Takeover {
       .filter((each) => hasQueues && through.length === 0 && this.#directAt(each).length > 0)
       .slice(0, 1)
       .map((each) => this.#throughOld(each));
+    const further = this.#further(takenOver);
+    const opened = [
+      ...this.#newObjects(),
+      ...this.#points(),
+      ...opening.map(bind),
+      ...takenOver.filter((each) => !atPoints.some(sameAs(each))).map(bind),
+      ...direct.map(unbind),
+    ];
+    // What only the new one takes cannot go to the old one, and is not to be missed.
+    const waitsFor =
+      further.length > 0 ? undefined : delaysIn(foundDeliveries(this.#old, this.#found), this.#options);
+    if (waitsFor !== undefined)
+      return {
+        ...this.#migration('Waiting', [arriving], opened),
+        consumers: 'unchanged',
+        waitsFor,
+      };
     return this.#migration(
       'Preparing',
       [arriving],
-      [
-        ...this.#newObjects(),
-        ...this.#points(),
-        ...opening.map(bind),
-        ...takenOver.filter((each) => !atPoints.some(sameAs(each))).map(bind),
-        ...direct.map(unbind),
-        ...[...through, ...opening].map(unbind),
-        ...this.#further(takenOver),
-      ],
+      [...opened, ...[...through, ...opening].map(unbind), ...further],
     );
   }
 

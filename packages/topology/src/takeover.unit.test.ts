@@ -25,6 +25,7 @@ import {
   pairs,
   receivedBy,
   temporary,
+  wantAlike,
   wantNew,
   wantOld,
 } from './testing/takeover-model.ts';
@@ -71,6 +72,25 @@ describe('a takeover', () => {
       if (to !== 'None') expectInOrder(flow, wantNew(to), from === 'Strict' || from === 'None');
     },
   );
+
+  test('leaves the old one what is new until the retries that the broker delays there for long are over', () => {
+    const flow = made();
+    const { publish, published } = counter(flow);
+    for (let passes = 0; passes < 3; passes += 1) {
+      const takeover = next(flow, wantAlike(), { isDelayed: true });
+      expect(takeover).toMatchObject({ phase: 'Waiting', consumers: 'unchanged' });
+      make(flow, takeover ?? { steps: [] }, { between: publish });
+    }
+    publish();
+    expect(flow.in(OLD.queue)).toEqual(published());
+    finish(flow, wantAlike());
+    expectTakenOver(flow, wantAlike());
+    expect(flow.in(NEW.queue)).toEqual(published());
+  });
+
+  test('that takes what the old one does not take is not kept from it by a retry of the old one', () => {
+    expect(next(made(), wantNew(), { isDelayed: true })).toMatchObject({ phase: 'Preparing' });
+  });
 
   test('of one that takes no events any more takes its own from the first pass on', () => {
     const flow = made();
@@ -240,72 +260,85 @@ describe('whatever happens on the way', () => {
     messages: fc.oneof(fc.integer({ min: 0, max: 4 }), fc.constant(100)),
     unacked: fc.boolean(),
     settled: fc.boolean(),
+    isDelayed: fc.boolean(),
   });
 
   test('cut off anywhere, published to all the time: it ends taken over, each message is there once and in order', () => {
     fc.assert(
-      fc.property(fc.constantFrom(...pairs), fc.array(cut, { maxLength: 14 }), ([from, to], cuts) => {
-        const wanted = wantNew(to);
-        const flow = made(wantOld(from));
-        const { publish, published } = counter(flow);
-        for (let times = 0; times < 6; times += 1) publish();
-        for (const { settled, ...more } of cuts) {
-          const takeover = next(flow, wanted, { settled });
-          if (takeover !== undefined) make(flow, takeover, { ...more, between: publish });
-        }
-        finish(flow, wanted, { between: publish });
-        expectTakenOver(flow, wanted);
-        const received = receivedBy(flow, wanted);
-        expect([...new Set(received)].sort((a, b) => a - b)).toEqual(published());
-        if (cuts.every(({ unacked }) => !unacked)) expect(received).toHaveLength(published().length);
-        if (from !== 'None' && to !== 'None') expectInOrder(flow, wanted);
-      }),
+      fc.property(
+        fc.constantFrom(...pairs),
+        fc.boolean(),
+        fc.array(cut, { maxLength: 14 }),
+        (pair, isAlike, cuts) => {
+          const [from, to] = pair;
+          const wanted = isAlike ? wantAlike(to) : wantNew(to);
+          const flow = made(wantOld(from));
+          const { publish, published } = counter(flow);
+          for (let times = 0; times < 6; times += 1) publish();
+          for (const { settled, isDelayed, ...more } of cuts) {
+            const takeover = next(flow, wanted, { settled, isDelayed });
+            if (takeover !== undefined) make(flow, takeover, { ...more, between: publish });
+          }
+          finish(flow, wanted, { between: publish });
+          expectTakenOver(flow, wanted);
+          const received = receivedBy(flow, wanted);
+          expect([...new Set(received)].sort((a, b) => a - b)).toEqual(published());
+          if (cuts.every(({ unacked }) => !unacked)) expect(received).toHaveLength(published().length);
+          if (from !== 'None' && to !== 'None') expectInOrder(flow, wanted);
+        },
+      ),
       { numRuns: 500 },
     );
   });
 
   test('called off anywhere: the old one has everything back in order, or it goes on to its end', () => {
     fc.assert(
-      fc.property(fc.constantFrom(...pairs), fc.array(cut, { maxLength: 14 }), ([from, to], cuts) => {
-        const [before, wanted] = [wantOld(from), wantNew(to)];
-        const flow = made(before);
-        const { publish, published } = counter(flow);
-        for (let times = 0; times < 6; times += 1) publish();
-        for (const { settled, ...more } of cuts) {
-          const takeover = next(flow, wanted, { settled });
-          if (takeover !== undefined) make(flow, takeover, { ...more, between: publish });
-        }
-        const isOrdered = from !== 'None' && to !== 'None';
-        if (isPastReturn(OLD, NEW, DEFAULT_EXCHANGES, inventoryOf(flow.found()))) {
-          finish(flow, wanted, { between: publish });
-          expectTakenOver(flow, wanted);
-          return;
-        }
-        // What its consumers may have begun with is not taken back.
-        if (to !== 'None') expect(receivedBy(flow, wanted)).toEqual([]);
-        for (let passes = 0; passes < 60; passes += 1) {
-          make(flow, { steps: strayBindings(OLD, inventoryOf(flow.found())) }, { between: publish });
-          const migration = migrationOf(before, inventoryOf(flow.found()), {
-            capabilities: modern,
-            settled: () => true,
-            drained: true,
-          });
-          make(flow, migration ?? difference(before, inventoryOf(flow.found())), { between: publish });
-          const back = givingBack(OLD, NEW, inventoryOf(flow.found()));
-          make(flow, { steps: back }, { between: publish });
-          if (migration === undefined && back.length === 0) break;
-        }
-        const found = inventoryOf(flow.found());
-        const { blocked, memberships, steps } = difference(before, found);
-        expect({ blocked, memberships, steps }).toEqual({ blocked: [], memberships: [], steps: [] });
-        expect(flow.lost).toEqual([]);
-        expect(strayBindings(OLD, found)).toEqual([]);
-        const received = receivedBy(flow, before);
-        expect([...new Set(received)].sort((a, b) => a - b)).toEqual(published());
-        if (cuts.every(({ unacked }) => !unacked)) expect(received).toHaveLength(published().length);
-        if (isOrdered) expectInOrder(flow, before);
-        expect(receivedBy(flow, wanted)).toEqual([]);
-      }),
+      fc.property(
+        fc.constantFrom(...pairs),
+        fc.boolean(),
+        fc.array(cut, { maxLength: 14 }),
+        (pair, isAlike, cuts) => {
+          const [from, to] = pair;
+          const [before, wanted] = [wantOld(from), isAlike ? wantAlike(to) : wantNew(to)];
+          const flow = made(before);
+          const { publish, published } = counter(flow);
+          for (let times = 0; times < 6; times += 1) publish();
+          for (const { settled, isDelayed, ...more } of cuts) {
+            const takeover = next(flow, wanted, { settled, isDelayed });
+            if (takeover !== undefined) make(flow, takeover, { ...more, between: publish });
+          }
+          const isOrdered = from !== 'None' && to !== 'None';
+          if (isPastReturn(OLD, NEW, DEFAULT_EXCHANGES, inventoryOf(flow.found()))) {
+            finish(flow, wanted, { between: publish });
+            expectTakenOver(flow, wanted);
+            return;
+          }
+          // What its consumers may have begun with is not taken back.
+          if (to !== 'None') expect(receivedBy(flow, wanted)).toEqual([]);
+          for (let passes = 0; passes < 60; passes += 1) {
+            make(flow, { steps: strayBindings(OLD, inventoryOf(flow.found())) }, { between: publish });
+            const migration = migrationOf(before, inventoryOf(flow.found()), {
+              capabilities: modern,
+              settled: () => true,
+              drained: true,
+            });
+            make(flow, migration ?? difference(before, inventoryOf(flow.found())), { between: publish });
+            const back = givingBack(OLD, NEW, inventoryOf(flow.found()));
+            make(flow, { steps: back }, { between: publish });
+            if (migration === undefined && back.length === 0) break;
+          }
+          const found = inventoryOf(flow.found());
+          const { blocked, memberships, steps } = difference(before, found);
+          expect({ blocked, memberships, steps }).toEqual({ blocked: [], memberships: [], steps: [] });
+          expect(flow.lost).toEqual([]);
+          expect(strayBindings(OLD, found)).toEqual([]);
+          const received = receivedBy(flow, before);
+          expect([...new Set(received)].sort((a, b) => a - b)).toEqual(published());
+          if (cuts.every(({ unacked }) => !unacked)) expect(received).toHaveLength(published().length);
+          if (isOrdered) expectInOrder(flow, before);
+          expect(receivedBy(flow, wanted)).toEqual([]);
+        },
+      ),
       { numRuns: 300 },
     );
   });

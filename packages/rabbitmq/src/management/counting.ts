@@ -23,7 +23,7 @@ export interface Counting {
 const MOST_HEADS = 50;
 
 const ACTIVITY =
-  'name,messages,messages_ready,messages_unacknowledged,consumers,' +
+  'name,messages,messages_ready,messages_unacknowledged,consumers,last_delayed_at,' +
   'message_stats.ack,message_stats.redeliver,message_stats.publish';
 
 const consumersAnswer = z.array(z.object({ queue: z.object({ name: z.string() }) }));

@@ -109,6 +109,8 @@ export interface QueueActivity {
   acked: number | undefined;
   redelivered: number | undefined;
   published: number | undefined;
+  /** When the last of those that are delayed is due: milliseconds since 1970. Not there: none is, or the broker does not tell. */
+  delayedUntil?: number | undefined;
 }
 
 /** What is neither ready nor unacknowledged waits for its next attempt. */
@@ -132,6 +134,7 @@ export const activityAnswer = z
     messages_ready: count,
     messages_unacknowledged: count,
     consumers: count,
+    last_delayed_at: count.catch(undefined),
     message_stats: z
       .object({
         ack: z.number().default(0),
@@ -149,6 +152,7 @@ export const activityAnswer = z
     acked: rest.message_stats?.ack,
     redelivered: rest.message_stats?.redeliver,
     published: rest.message_stats?.publish,
+    ...(rest.last_delayed_at === undefined ? {} : { delayedUntil: rest.last_delayed_at }),
   }));
 
 /** Refuses an answer that has another shape than RabbitMQ's, naming the field. */

@@ -57,6 +57,8 @@ export const wantOld = (order: Order = 'None', capabilities = modern) =>
   want(['shop', 'loyalty'], order, capabilities);
 export const wantNew = (order: Order = 'None', capabilities = modern) =>
   want(['crm', 'points'], order, capabilities, ['UserCreated']);
+/** It takes nothing that the old one does not take. */
+export const wantAlike = (order: Order = 'None') => want(['crm', 'points'], order);
 const entranceIn = ({ names: { queue, partitions, keys } }: WantedTopology) =>
   partitions.length === 0
     ? ({ destination: queue, destinationType: 'queue' } as const)
@@ -76,10 +78,11 @@ export function made(wanted = wantOld()): ModelFlow {
 export const next = (
   flow: ModelFlow,
   wanted: WantedTopology,
-  { settled = true, capabilities = modern } = {},
+  { settled = true, isDelayed = false, capabilities = modern } = {},
 ) =>
   takeoverOf(OLD, wanted, inventoryOf(flow.found()), {
     capabilities,
+    delayedUntil: () => (isDelayed ? Date.UTC(2026, 10, 27) : undefined),
     settled: () => settled,
     drained: settled && drained(flow),
   });
