@@ -16,10 +16,19 @@
 import type { BrokerCapabilities } from './capabilities.ts';
 import { parseDuration } from './duration.ts';
 import type { Queue, Settings } from './objects.ts';
+import { wholeDelay } from './retry.ts';
 import type { EventSubscriptionSpec } from './spec.ts';
 
 /** Crashes that a message survives beyond its attempts: a crash returns innocent messages too (ADR 0005). */
 const CRASHES = 20;
+
+/**
+ * RabbitMQ takes a message from a consumer that has had it for 30 minutes: up to 4.2 that counts as a delivery, and on any version
+ * another replica gets it, which knows nothing of its attempts. A consumer that waits itself would never come to the last one.
+ */
+const CONSUMER_TIMEOUT_MS = 30 * 60_000;
+/** Of that time, as much as a consumer may wait; the rest is for its attempts. */
+const LONGEST_IN_HAND_MS = 15 * 60_000;
 
 /** Beside a stream: the place up to which it was read, and the messages that are to be tried again. */
 export interface StreamQueues {
@@ -68,10 +77,12 @@ export function mainSettings(
   capabilities: BrokerCapabilities,
 ): Settings | undefined {
   const maxAgeMs = queue.maxAge === undefined ? undefined : parseDuration(queue.maxAge);
-  if (queue.type === 'stream')
-    return maxAgeMs === undefined ? undefined : { 'max-age': `${Math.ceil(maxAgeMs / 1_000)}s` };
+  const retention: Settings = maxAgeMs === undefined ? {} : { 'max-age': `${Math.ceil(maxAgeMs / 1_000)}s` };
+  const timeout = consumerTimeout(delivery);
+  if (queue.type === 'stream') return settingsOf({ ...retention, ...timeout });
   const { attempts, backoff } = delivery.retry;
-  const settings = {
+  return settingsOf({
+    ...timeout,
     ...(queue.type === 'quorum' ? { 'delivery-limit': attempts + CRASHES } : {}),
     ...(retryModeOf({ queue, delivery }, capabilities) === 'broker'
       ? {
@@ -82,7 +93,16 @@ export function mainSettings(
       : {}),
     ...(queue.maxLength === undefined ? {} : { 'max-length': queue.maxLength }),
     ...(maxAgeMs === undefined ? {} : { 'message-ttl': maxAgeMs }),
-  };
+  });
+}
+
+/** Where a message can be in hand for longer than the broker allows. */
+function consumerTimeout({ ordering, retry }: EventSubscriptionSpec['delivery']): Settings {
+  const inHandMs = ordering === 'None' ? 0 : wholeDelay(retry);
+  return inHandMs <= LONGEST_IN_HAND_MS ? {} : { 'consumer-timeout': inHandMs + CONSUMER_TIMEOUT_MS };
+}
+
+function settingsOf(settings: Settings): Settings | undefined {
   return Object.keys(settings).length === 0 ? undefined : settings;
 }
 
@@ -102,7 +122,7 @@ export function besideQueue(
     },
     {
       queue: quorumQueue(retries, deadLettersTo(deadLetterExchange, name)),
-      settings: { 'delivery-limit': delivery.retry.attempts + CRASHES },
+      settings: { 'delivery-limit': delivery.retry.attempts + CRASHES, ...consumerTimeout(delivery) },
     },
   ];
 }

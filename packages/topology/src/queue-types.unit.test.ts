@@ -125,6 +125,34 @@ describe('a stream', () => {
   });
 });
 
+describe('a message that its consumer holds between its attempts', () => {
+  const held = (ordering: EventSubscriptionSpec['delivery']['ordering'], attempts: number, max: string) => {
+    const retry = { attempts, backoff: { initial: max, max } };
+    return { delivery: { ...plainSpec.delivery, ordering, retry } };
+  };
+  const timeoutOf = (type: EventSubscriptionSpec['queue'], more: Partial<EventSubscriptionSpec>) => {
+    const of = wanted(type, more);
+    return of.memberships.at(-1)?.settings?.['consumer-timeout'];
+  };
+
+  test.each([{ type: 'quorum' }, { type: 'classic' }, { type: 'stream', maxAge: '7d' }] as const)(
+    'is not taken from it by the broker: %j',
+    (queue) => {
+      expect(timeoutOf(queue, held('Strict', 4, '1h'))).toBe(3 * 3_600_000 + 1_800_000);
+      expect(timeoutOf(queue, held('Strict', 5, '5m'))).toBe(4 * 300_000 + 1_800_000);
+    },
+  );
+
+  test('lies in a partition: each has the time', () => {
+    expect(timeoutOf({ type: 'quorum' }, held('PerKey', 2, '24h'))).toBe(86_400_000 + 1_800_000);
+  });
+
+  test('for no more than a quarter of an hour, or not at all, leaves the broker its own limit', () => {
+    expect(timeoutOf({ type: 'quorum' }, held('Strict', 4, '5m'))).toBeUndefined();
+    expect(timeoutOf({ type: 'quorum' }, held('None', 30, '24h'))).toBeUndefined();
+  });
+});
+
 describe('a changed type', () => {
   const types: EventSubscriptionSpec['queue'][] = [
     { type: 'quorum', maxLength: 10 },

@@ -14,11 +14,15 @@ export function delayAfterFailure(n: number, initialMs: number, maxMs: number): 
  * There is always one, even where a single attempt leaves nothing to retry.
  */
 export function retryDelays({ attempts, backoff }: Retry): number[] {
-  const initialMs = parseDuration(backoff.initial);
-  const maxMs = parseDuration(backoff.max);
-  const failures = Math.max(1, attempts - 1);
-  const delays = Array.from({ length: failures }, (_, index) =>
-    delayAfterFailure(index + 1, initialMs, maxMs),
-  );
-  return [...new Set(delays)];
+  return [...new Set(delaysAfter(Math.max(1, attempts - 1), backoff))];
+}
+
+/** How long a message waits in all before its last attempt. */
+export function wholeDelay({ attempts, backoff }: Retry): number {
+  return delaysAfter(attempts - 1, backoff).reduce((sum, delay) => sum + delay, 0);
+}
+
+function delaysAfter(failures: number, { initial, max }: Retry['backoff']): number[] {
+  const [initialMs, maxMs] = [parseDuration(initial), parseDuration(max)];
+  return Array.from({ length: failures }, (_, index) => delayAfterFailure(index + 1, initialMs, maxMs));
 }

@@ -107,6 +107,21 @@ describe('on a real broker', () => {
     expect(await bench.difference(wanted)).toEqual(nothing);
   });
 
+  test.each([{ type: 'quorum' }, { type: 'classic' }, { type: 'stream', maxAge: '7d' }] as const)(
+    'a consumer that keeps an order may hold a message for all of its attempts, a month of them: %j',
+    async (queue) => {
+      await using bench = await Bench.open();
+      const { delivery = plainSpec.delivery } = retry(30, '24h', '24h');
+      const wanted = await bench.wanted({ queue, delivery: { ...delivery, ordering: 'Strict' } });
+      await bench.make(wanted);
+      expect(await bench.difference(wanted)).toEqual(nothing);
+      const { policies } = await bench.client.inventory();
+      expect(effectivePolicy(policies, 'shop.loyalty', queue.type)?.definition).toMatchObject({
+        'consumer-timeout': 29 * 86_400_000 + 1_800_000,
+      });
+    },
+  );
+
   test('the policy that applies is the one that is said to apply', async () => {
     await using bench = await Bench.open();
     const wanted = await bench.wanted();
