@@ -1,8 +1,10 @@
 /** `npm run deploy`: brings a cluster to these charts and images, tries the shop, and rolls back what does not hold. See USAGE. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 import { printer } from '@warren/environment';
+import { parseDuration } from '@warren/topology';
 import { accept } from './deploy/acceptance.ts';
 import { forward } from './deploy/forward.ts';
 import { insistOnDigests, readValues } from './images/pinned.ts';
@@ -24,6 +26,9 @@ chart's own.
 CRDs first, then the operator, then the shop; then helm test, then orders all at once, each of which must end once. When
 something fails, both releases are rolled back to the revision that they had, or removed where they had none, and the exit
 code is 1.
+
+What a run that was cut off has left (helm calls it pending, and refuses all else) is rolled back first, once it has taken
+longer than a step may: until then it may be a run beside this one.
 
   HELM, KUBECTL   the binaries, where they are not in PATH
 `;
@@ -63,6 +68,8 @@ interface Revisions {
   readonly newest: number;
   /** The newest one that ran; undefined where none ever did. */
   readonly good: number | undefined;
+  /** The operation of helm that goes on, or was cut off, and since when in milliseconds. */
+  readonly pending?: { readonly status: string; readonly since: number };
 }
 
 async function revisionsOf({ name, namespace }: Release): Promise<Revisions> {
@@ -70,15 +77,19 @@ async function revisionsOf({ name, namespace }: Release): Promise<Revisions> {
   if ((JSON.parse(await call(helm, list)) as unknown[]).length === 0) return { newest: 0, good: undefined };
   const history = JSON.parse(
     await call(helm, ['history', name, '--namespace', namespace, '--output', 'json']),
-  ) as { revision: number; status: string }[];
+  ) as { revision: number; status: string; updated: string }[];
   const newest = (status: string) =>
     history
       .filter((one) => one.status === status)
       .map(({ revision }) => revision)
       .at(-1);
+  const last = history.at(-1);
   return {
     newest: Math.max(...history.map(({ revision }) => revision)),
     good: newest('deployed') ?? newest('superseded'),
+    ...(last?.status.startsWith('pending-')
+      ? { pending: { status: last.status, since: Date.parse(last.updated) } }
+      : {}),
   };
 }
 
@@ -118,6 +129,24 @@ async function rollBack(
   }
 }
 
+const milliseconds = (timeout: string): number =>
+  [...timeout.matchAll(/\d+[a-z]+/g)].reduce((sum, [one]) => sum + parseDuration(one), 0);
+
+/** Ends what a run that was cut off has left: for helm it goes on for ever, and it refuses everything else. */
+async function settle(release: Release, timeout: string): Promise<void> {
+  for (let told = false; ; told = true) {
+    const { good, pending } = await revisionsOf(release);
+    if (pending === undefined) return;
+    const left = pending.since + milliseconds(timeout) - Date.now();
+    if (!told) report(release.name, `${pending.status}: another run is at work, or was cut off`);
+    if (left <= 0) {
+      await rollBack(release, good, timeout);
+      return;
+    }
+    await pause(Math.min(left, 5_000));
+  }
+}
+
 /** Last in, first out; what has not been touched is not touched now. */
 async function undo(
   releases: readonly Release[],
@@ -144,6 +173,8 @@ async function deploy(releases: readonly [Release, Release], timeout: string, or
     await call(kubectl, ['get', 'namespace', namespace]).catch(() =>
       call(kubectl, ['create', 'namespace', namespace]),
     );
+  // The shop first: what is deleted with it waits for the operator.
+  for (const release of releases.toReversed()) await settle(release, timeout);
   const before = await Promise.all(releases.map(revisionsOf));
   try {
     for (const [index, release] of releases.entries())

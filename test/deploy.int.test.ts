@@ -2,13 +2,15 @@
  * `npm run deploy` where nothing can come up: an API server without nodes. What it promises then is that everything is as it
  * was. (That it succeeds is shown where pods run.)
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { stringify } from 'yaml';
 import { eventually } from '@warren/environment/testing';
-import { chartTools, charts, execute, type Outcome, type Tools } from './support/helm.ts';
+import { chartTools, charts, execute, root, type Outcome, type Tools } from './support/helm.ts';
 
 const unique = `test-deploy-${process.pid}`;
 const namespaces = { warren: `${unique}-system`, shop: `${unique}-shop` };
@@ -138,6 +140,49 @@ test('a later one that does not come up is rolled back to what ran', async () =>
   // And once more, although the newest revision never became ready: what ran first is still what is gone back to.
   expect((await deploy('--values', folder)).code).toBe(1);
   expect(await image()).toBe('warren/operator:0.1.0');
+});
+
+describe('a run that was cut off in the middle', () => {
+  const chart = ['warren', charts.warren, '--namespace', namespaces.warren];
+  const waiting = ['--wait', '--timeout', '10m'];
+
+  /** Helm begins to bring up what no node takes, and is killed. */
+  async function cutOff(...command: string[]): Promise<void> {
+    const running = spawn(tools.helmPath, [...command, ...chart, ...waiting, '--values', '-'], {
+      cwd: root,
+      env: { ...process.env, KUBECONFIG: tools.kubeconfig },
+    });
+    const closed = once(running, 'close');
+    running.stdin.end(stringify({ ...without, replicas: 1, scope: { namespace: namespaces.shop } }));
+    try {
+      await eventually(operatorIsThere);
+      await eventually(async () => (await status()).startsWith('pending-'));
+    } finally {
+      running.kill('SIGKILL');
+      await closed;
+    }
+  }
+
+  const status = async () => {
+    const { stdout } = await tools.helm(['status', 'warren', ...chart.slice(2), '--output=json']);
+    return (JSON.parse(stdout) as { info: { status: string } }).info.status;
+  };
+
+  test('does not hold up the next one, which goes back to what ran first', async () => {
+    const { code, stderr } = await tools.helm(['install', ...chart], { values: without });
+    if (code !== 0) throw new Error(stderr);
+    await cutOff('upgrade');
+    const { stdout } = await deploy('--values', given({ warren: without, shop: {} }), ...patience);
+    expect(stdout).toMatch(/warren +pending-upgrade: .*\n.*warren +rolled back to revision 1/);
+    expect(stdout).toMatch(/warren +revision 4 runs/);
+  }, 240_000);
+
+  test('does not hold up the next one where nothing ran before either', async () => {
+    await cutOff('install');
+    const { stdout } = await deploy('--values', given({ warren: without, shop: {} }), ...patience);
+    expect(stdout).toMatch(/warren +pending-install: .*\n.*warren +removed: there was none before/);
+    expect(stdout).toMatch(/warren +revision 1 runs/);
+  }, 240_000);
 });
 
 test('what a release was given stays, and of what it is given now the later goes before the earlier', async () => {
