@@ -47,14 +47,24 @@ test('a server whose watching connection breaks just before it is used is looked
   expect(await t.connection.db?.command({ ping: 1 })).toMatchObject({ ok: 1 });
 });
 
-test('a command whose socket is destroyed fails as one of the network, so that what may be tried again is', async () => {
-  await using t = await watched();
-  const connection = t.monitor()?.connection as unknown as {
-    readonly socket: Socket;
-    writeCommand: (command: { toBin: () => Uint8Array[] }, options: object) => Promise<void>;
+test('a command whose socket is destroyed, or breaks, fails as one of the network, so that what may be tried again is', async () => {
+  const rejection = async (breaks: (socket: Socket) => void): Promise<unknown> => {
+    await using t = await watched();
+    const connection = t.monitor()?.connection as unknown as {
+      readonly socket: Socket;
+      writeCommand: (command: { toBin: () => Uint8Array[] }, options: object) => Promise<void>;
+    };
+    breaks(connection.socket);
+    return await connection.writeCommand({ toBin: () => [] }, { agreedCompressor: 'none' }).catch((error: unknown) => error);
   };
-  connection.socket.destroy();
-  await expect(connection.writeCommand({ toBin: () => [] }, {})).rejects.toBeInstanceOf(
-    mongoose.mongo.MongoNetworkError,
-  );
+  const { MongoNetworkError } = mongoose.mongo;
+  expect(await rejection((socket) => socket.destroy())).toBeInstanceOf(MongoNetworkError);
+  const reset = Object.assign(new Error('write ECONNRESET'), { code: 'ECONNRESET', syscall: 'write' });
+  const broken = await rejection((socket) => {
+    socket.write = () => {
+      setImmediate(() => socket.destroy(reset));
+      return false;
+    };
+  });
+  expect(broken).toBeInstanceOf(MongoNetworkError);
 });

@@ -17,7 +17,7 @@ interface DriverConnection {
 
 let isDone = false;
 
-/** Once per process; then a command whose socket closes before it is written fails with MongoNetworkError. */
+/** Once per process; then a command whose socket closes or breaks before it is written fails with MongoNetworkError. */
 export function failWritesToClosedSockets(): void {
   if (isDone) return;
   isDone = true;
@@ -30,6 +30,8 @@ export function failWritesToClosedSockets(): void {
     this.socket.once('close', onClose);
     try {
       await Promise.race([writeCommand.apply(this, args), closed.promise]);
+    } catch (error) {
+      throw isOfSocket(error) ? socketClosed(error) : error;
     } finally {
       this.socket.off('close', onClose);
     }
@@ -42,7 +44,12 @@ function driverConnection(): DriverConnection {
   return createRequire(here.resolve('mongoose'))('mongodb/lib/cmap/connection.js') as DriverConnection;
 }
 
-const socketClosed = () =>
+/** The driver lets it through as it is where the socket breaks while it waits for `drain`. */
+const isOfSocket = (error: unknown): error is Error =>
+  typeof error === 'object' && error !== null && 'syscall' in error;
+
+const socketClosed = (cause?: Error) =>
   new mongoose.mongo.MongoNetworkError(
     'The socket to the database was closed before the command was written.',
+    cause && { cause },
   );
