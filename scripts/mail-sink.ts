@@ -27,9 +27,8 @@ export interface MailSinkOptions {
   /** A free one unless given. */
   port?: number;
   refusedDomain?: string;
-  /** It has a mail, but says so only after this. */
-  accepting?: Promise<unknown>;
-  onMail?: (mail: Mail) => void;
+  /** The mail is accepted when this is done. */
+  onMail?: (mail: Mail) => Promise<void> | void;
 }
 
 export async function startMailSink(options: MailSinkOptions = {}): Promise<MailSink> {
@@ -45,7 +44,7 @@ export async function startMailSink(options: MailSinkOptions = {}): Promise<Mail
     },
     onData(stream, session, callback) {
       simpleParser(stream).then(
-        (parsed) => {
+        async (parsed) => {
           const mail: Mail = {
             messageId: parsed.messageId ?? '',
             to: session.envelope.rcptTo.map((recipient) => recipient.address),
@@ -53,8 +52,8 @@ export async function startMailSink(options: MailSinkOptions = {}): Promise<Mail
             text: parsed.text ?? '',
           };
           mails.push(mail);
-          options.onMail?.(mail);
-          void Promise.resolve(options.accepting).then(() => callback());
+          await options.onMail?.(mail);
+          callback();
         },
         (error: unknown) => callback(error instanceof Error ? error : new Error(String(error))),
       );

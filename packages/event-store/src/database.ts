@@ -105,6 +105,18 @@ export async function retrying<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Repeats `run`, which may be run twice, until the database answers, or the connection to it is closed. */
+export async function persisting<T>(run: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+    }
+    await pause(backoffMs(tries, QUICK_BACKOFF));
+  }
+}
+
 /** How long to bear with a database that does not answer, from its first failure on. */
 export function createPatience(): {
   /** Waits a little; false when it has been enough. */ another(): Promise<boolean>;
@@ -121,8 +133,9 @@ export function createPatience(): {
   };
 }
 
-const PATIENCE_MS = 10_000;
+export const PATIENCE_MS = 10_000;
 const BACKOFF = { initialMs: 50, maxMs: 2000 };
+const QUICK_BACKOFF = { initialMs: 50, maxMs: 250 };
 
 /** Of the driver's errors only: a call by gRPC and a child process that ends have small numbers for codes, too. */
 function hasCode(error: unknown, codes: readonly number[]): boolean {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import mongoose from 'mongoose';
-import { isDuplicateKey, isTransient } from './database.ts';
+import { isDuplicateKey, isTransient, persisting } from './database.ts';
 
 const { MongoServerError, MongoWriteConcernError } = mongoose.mongo;
 
@@ -29,4 +29,18 @@ describe('the database is in the way', () => {
 test('only the database has duplicate keys', () => {
   expect(isDuplicateKey(new MongoServerError({ message: 'E11000', code: 11000 }))).toBe(true);
   expect(isDuplicateKey(Object.assign(new Error('E11000'), { code: 11000 }))).toBe(false);
+});
+
+test('what must be written is tried until the database has answered, and no longer', async () => {
+  const answers: unknown[] = [
+    ...Array.from({ length: 5 }, () => new MongoServerError({ message: 'not now', code: 91 })),
+    new MongoServerError({ message: 'unauthorized', code: 13 }),
+    'never asked',
+  ];
+  const ask = (): Promise<unknown> => {
+    const answer = answers.shift();
+    return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
+  };
+  await expect(persisting(ask)).rejects.toMatchObject({ code: 13 });
+  expect(answers).toEqual(['never asked']);
 });

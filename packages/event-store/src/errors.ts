@@ -13,7 +13,8 @@
  * | `WARREN_PROJECTION_INVALID` | ProjectionInvalidError | a projection's name or document is not allowed | fix the projection |
  * | `WARREN_PROJECTION_UNKNOWN` | ProjectionUnknownError | another version of the service keeps a projection that this one does not know | wait until the update is over; the other one marks |
  * | `WARREN_REBUILD_SUPERSEDED` | RebuildSupersededError | another process began to rebuild the same projection | let it finish |
- * | `WARREN_INBOX_BUSY` | InboxBusyError | another live process is at this message | try again after the lease |
+ * | `WARREN_INBOX_BUSY` | InboxBusyError | another live process is at this message | try again after `retryAfterMs` |
+ * | `WARREN_EFFECT_UNRECORDED` | EffectUnrecordedError | the effect has happened, but the database is away; it is written down as soon as it answers | try again: it is told `before` |
  *
  * Data that breaks its contract is `ContractError` of `@warren/contracts`.
  */
@@ -99,13 +100,24 @@ export class RebuildSupersededError extends Error {
 export class InboxBusyError extends Error {
   override readonly name = 'InboxBusyError';
   readonly code = 'WARREN_INBOX_BUSY';
-  /** After this time the claim is free if its holder is dead. */
+  /** Ask again after this time: a claim is free when it was seen unrenewed, again and again, for its whole lease. */
   readonly retryAfterMs: number;
 
   constructor(handler: string, messageId: string, retryAfterMs: number) {
     super(
-      `message ${messageId} is being handled by ${handler} in another process: try again in ${retryAfterMs} ms`,
+      `message ${messageId} is being handled by ${handler} in another process: try again in ${Math.ceil(retryAfterMs)} ms`,
     );
     this.retryAfterMs = retryAfterMs;
+  }
+}
+
+export class EffectUnrecordedError extends Error {
+  override readonly name = 'EffectUnrecordedError';
+  readonly code = 'WARREN_EFFECT_UNRECORDED';
+
+  constructor(handler: string, messageId: string) {
+    super(
+      `${handler} has done its effect of message ${messageId}; that is written down when the database answers again`,
+    );
   }
 }

@@ -10,15 +10,24 @@
  * | between effect and `done` | the same: so the effect must hand the key on (Message-ID, Idempotency-Key) for the other side to recognise |
  * | after `done` | the next delivery is told `before` |
  *
- * While the effect runs, the lease is renewed; a process that could not renew it in time sees its `signal` aborted.
- * Leases are measured by the database's clock alone, which it writes into the rows: not every database can compare with
- * it in a query.
+ * Until `done` is written, the lease is renewed; a process that could not renew it in time sees its `signal` aborted.
+ * A database that is away is no death: who wants to take a claim over must see it unrenewed, by its own clock, for a
+ * whole lease in which the database answered; and `done` is written however late, for as long as the process lives.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import type { Connection } from 'mongoose';
-import { collectionOf, ensureCollection, isDuplicateKey, retrying } from './database.ts';
+import { within } from './backoff.ts';
+import {
+  collectionOf,
+  ensureCollection,
+  isDuplicateKey,
+  PATIENCE_MS,
+  persisting,
+  retrying,
+} from './database.ts';
 import type { Collection } from './database.ts';
-import { InboxBusyError } from './errors.ts';
+import { EffectUnrecordedError, InboxBusyError } from './errors.ts';
+import { createRecent } from './recent.ts';
 
 export interface InboxOptions {
   readonly connection: Connection;
@@ -39,7 +48,8 @@ export interface Inbox {
   /**
    * Runs the effect unless this handler has done this message. When the effect throws, the claim is given back and the
    * error passes through.
-   * @throws {InboxBusyError} while another live process holds the claim: try again later.
+   * @throws {InboxBusyError} while another live process holds the claim: try again after `retryAfterMs`.
+   * @throws {EffectUnrecordedError} when the effect has happened and the database is away: it is written down later.
    */
   once<T>(
     handler: string,
@@ -56,12 +66,23 @@ interface InboxDocument {
   readonly state: 'claimed' | 'done';
   /** Who holds the claim: a process and a try. */
   readonly token: string;
-  /** By the database's clock. */
+  /** By the database's clock; only whether it changes matters. */
   readonly renewedAt: Date;
-  readonly askedAt?: Date;
   readonly leaseMs: number;
   readonly expireAt: Date;
 }
+
+/** A claim of somebody else as it was last seen, by our own monotonic clock. */
+interface Watched {
+  readonly token: string;
+  readonly renewedAt: number;
+  /** Since when it has not changed. */
+  readonly since: number;
+  readonly seen: number;
+}
+
+/** Claims of others that are watched; one that is forgotten is watched anew, for a whole lease. */
+const MOST_WATCHED = 10_000;
 
 const INBOX = 'inbox';
 /** RabbitMQ keeps a dead letter for 49 days at most. */
@@ -70,6 +91,18 @@ export const REMEMBER_MS = 60 * 24 * 60 * 60 * 1000;
 export function createInbox({ connection, rememberMs = REMEMBER_MS }: InboxOptions): Inbox {
   const rows = (): Collection<InboxDocument> => collectionOf<InboxDocument>(connection, INBOX);
   const expireAt = (): Date => new Date(Date.now() + rememberMs);
+  const watched = createRecent<string, Watched>(MOST_WATCHED);
+
+  /** How long the claim must still stay as it is before its holder is dead. */
+  function leftMs({ _id, token, renewedAt, leaseMs }: InboxDocument): number {
+    const now = performance.now();
+    const before = watched.get(_id);
+    const isSame = before?.token === token && before.renewedAt === renewedAt.getTime();
+    // Where nothing was seen for longer, the holder may not have reached the database either.
+    const since = isSame && now - before.seen < leaseMs / 2 ? before.since : now;
+    watched.set(_id, { token, renewedAt: renewedAt.getTime(), since, seen: now });
+    return since + leaseMs - now;
+  }
 
   /**
    * Undefined when the message is done; the token when the claim is ours now. Asked again with the same token after an
@@ -94,12 +127,8 @@ export function createInbox({ connection, rememberMs = REMEMBER_MS }: InboxOptio
     } catch (error) {
       if (!isDuplicateKey(error)) throw error;
     }
-    // Asks the database what time it is by its clock, in the same row.
-    const found = await rows().findOneAndUpdate(
-      { _id: key, state: 'claimed' },
-      { $currentDate: { askedAt: true } },
-      { returnDocument: 'after' },
-    );
+    // What no majority has yet is in the way, too.
+    const found = await rows().findOne({ _id: key, state: 'claimed' }, { readConcern: { level: 'local' } });
     if (!found) {
       // Whoever comes again may do so once more: it is remembered for as long from now.
       const { matchedCount } = await rows().updateOne(
@@ -109,8 +138,9 @@ export function createInbox({ connection, rememberMs = REMEMBER_MS }: InboxOptio
       if (matchedCount === 1) return undefined;
       throw new InboxBusyError(handler, messageId, 0); // given back this very moment
     }
-    const leftMs = found.renewedAt.getTime() + found.leaseMs - (found.askedAt ?? found.renewedAt).getTime();
-    if (leftMs > 0) throw new InboxBusyError(handler, messageId, leftMs);
+    const left = leftMs(found);
+    // Looked at more often than a gap may be long.
+    if (left > 0) throw new InboxBusyError(handler, messageId, Math.min(left, found.leaseMs / 4));
     const taken = await rows().updateOne(
       { _id: key, state: 'claimed', token: found.token, renewedAt: found.renewedAt },
       { $set: claimed, $currentDate: { renewedAt: true } },
@@ -119,26 +149,29 @@ export function createInbox({ connection, rememberMs = REMEMBER_MS }: InboxOptio
     throw new InboxBusyError(handler, messageId, found.leaseMs);
   }
 
-  /** Renews the claim until disposed; aborts when it is lost, or when the database could not be asked in time. */
-  function keep(key: string, token: string, leaseMs: number): { signal: AbortSignal } & Disposable {
+  /** Renews the claim until stopped; aborts when it is lost, or when the database could not be asked in time. */
+  function keep(key: string, token: string, leaseMs: number): { signal: AbortSignal; stop: () => void } {
     const lost = new AbortController();
+    const beatMs = Math.max(1, leaseMs / 3);
     let renewed = performance.now();
-    const timer = setInterval(
-      () => {
-        const asked = performance.now();
-        if (asked - renewed > leaseMs) lost.abort(new Error('the claim of this message was lost'));
-        void rows()
-          .updateOne({ _id: key, token, state: 'claimed' }, { $currentDate: { renewedAt: true } })
-          .then(({ matchedCount }) => {
-            if (matchedCount === 1) renewed = asked;
-            else lost.abort(new Error('the claim of this message was taken over'));
-          })
-          .catch(() => undefined); // the next beat tries again, until the lease is over
-      },
-      Math.max(1, leaseMs / 3),
-    );
+    const timer = setInterval(() => {
+      const asked = performance.now();
+      if (asked - renewed > leaseMs - beatMs / 2) lost.abort(new Error('the claim of this message was lost'));
+      void rows()
+        .updateOne({ _id: key, token, state: 'claimed' }, { $currentDate: { renewedAt: true } })
+        .then(({ matchedCount }) => {
+          if (matchedCount === 1) renewed = asked;
+          else lost.abort(new Error('the claim of this message was taken over'));
+        })
+        .catch(() => undefined); // the next beat tries again, until the lease is over
+    }, beatMs);
     timer.unref();
-    return { signal: lost.signal, [Symbol.dispose]: () => clearInterval(timer) };
+    return {
+      signal: lost.signal,
+      stop: () => {
+        clearInterval(timer);
+      },
+    };
   }
 
   return {
@@ -150,11 +183,12 @@ export function createInbox({ connection, rememberMs = REMEMBER_MS }: InboxOptio
       const candidate = randomUUID();
       const token = await retrying(() => claim(key, candidate, handler, messageId, leaseMs));
       if (token === undefined) return { done: 'before' };
-      using kept = keep(key, token, leaseMs);
+      const kept = keep(key, token, leaseMs);
       let result;
       try {
         result = await effect(key, kept.signal);
       } catch (error) {
+        kept.stop();
         // Given back, so that a retry need not wait for the lease; when that fails, it waits.
         await rows()
           .deleteOne({ _id: key, token, state: 'claimed' })
@@ -162,13 +196,17 @@ export function createInbox({ connection, rememberMs = REMEMBER_MS }: InboxOptio
         throw error;
       }
       // Done is done, also when the claim was taken over or given back meanwhile: the effect has happened.
-      await retrying(() =>
+      const recorded = persisting(() =>
         rows().updateOne(
           { _id: key },
           { $set: { state: 'done', handler, messageId, token, expireAt: expireAt() } },
           { upsert: true },
         ),
-      );
+      ).finally(() => {
+        kept.stop();
+      });
+      if (!(await within(PATIENCE_MS, recorded))) throw new EffectUnrecordedError(handler, messageId);
+      await recorded;
       return { done: 'now', result };
     },
   };

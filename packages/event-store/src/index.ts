@@ -22,6 +22,7 @@ export {
   AppendInvalidError,
   AppendUnknownError,
   ConcurrencyError,
+  EffectUnrecordedError,
   InboxBusyError,
   LogCorruptError,
   LogNewerError,

@@ -34,6 +34,7 @@ import {
   LogCorruptError,
 } from './errors.ts';
 import { plainJson } from './plain-json.ts';
+import { createRecent } from './recent.ts';
 
 export const COMMITS = 'commits';
 
@@ -249,23 +250,6 @@ function isTooLarge(error: unknown): boolean {
   const { code, message } = error as { readonly code?: unknown; readonly message?: string };
   if (code === 'ERR_OUT_OF_RANGE') return true;
   return (code === 2 || code === 10334) && /too large|larger than/i.test(message ?? '');
-}
-
-/** A map that remembers at least the last `limit` keys that were set, and at most twice as many. */
-function createRecent<Key, Value>(
-  limit: number,
-): { get(key: Key): Value | undefined; set(key: Key, value: Value): void } {
-  let young = new Map<Key, Value>();
-  let old = young;
-  return {
-    get: (key) => young.get(key) ?? old.get(key),
-    set(key, value) {
-      young.set(key, value);
-      if (young.size < limit) return;
-      old = young;
-      young = new Map();
-    },
-  };
 }
 
 /** Identifiers travel as headers and as keys of indexes: long enough for anybody, short enough for both. */

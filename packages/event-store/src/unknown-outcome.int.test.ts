@@ -1,7 +1,13 @@
 /** The network breaks between a write and its answer: the store finds out what became of the write. */
 import { describe, expect, test } from '@jest/globals';
 import { eventually, testDatabase } from '@warren/environment/testing';
-import { AlreadyHandledError, AppendUnknownError, ConcurrencyError } from './errors.ts';
+import {
+  AlreadyHandledError,
+  AppendUnknownError,
+  ConcurrencyError,
+  EffectUnrecordedError,
+  InboxBusyError,
+} from './errors.ts';
 import { createInbox } from './inbox.ts';
 import { createRelay } from './relay.ts';
 import { tcpProxy } from './testing/tcp-proxy.ts';
@@ -12,9 +18,10 @@ async function setUp() {
   const database = stack.use(await testDatabase());
   const proxy = stack.use(await tcpProxy(database.url));
   const { store: direct } = stack.use(await openStore(database.url));
-  const { store, connection } = stack.use(await openStore(proxy.through(database.url)));
+  const url = proxy.through(database.url);
+  const { store, connection } = stack.use(await openStore(url));
   const dispose = (): Promise<void> => stack.disposeAsync();
-  return { proxy, direct, store, connection, [Symbol.asyncDispose]: dispose };
+  return { proxy, direct, store, connection, url, [Symbol.asyncDispose]: dispose };
 }
 
 describe('when the answer to an append is lost', () => {
@@ -118,4 +125,65 @@ test('when the answers of the inbox are lost, the effect still happens once and 
   for (const message of ['m', 'm2']) {
     expect(await inbox.once('h', message, effect, { leaseMs: 60_000 })).toEqual({ done: 'before' });
   }
+});
+
+test('when the database goes away with an effect, for longer than anybody waits: it happens once', async () => {
+  await using parts = await setUp();
+  const { proxy, connection, url } = parts;
+  await using another = await openStore(url);
+  const [first, second] = [createInbox({ connection }), createInbox(another)];
+  await first.init();
+  let effects = 0;
+  const leaseMs = 3000;
+  const again = () => second.once('h', 'm', () => Promise.resolve(++effects), { leaseMs });
+  const begun = Promise.withResolvers<undefined>();
+  const gate = Promise.withResolvers<undefined>();
+  const effect = async (): Promise<void> => {
+    begun.resolve(undefined);
+    await gate.promise;
+    effects++;
+  };
+  const effectful = first.once('h', 'm', effect, { leaseMs });
+  await begun.promise;
+  await expect(again()).rejects.toBeInstanceOf(InboxBusyError);
+  proxy.down();
+  gate.resolve(undefined);
+  const [told, unanswered] = await Promise.allSettled([effectful, again()]);
+  proxy.restore();
+  expect(await eventually(again)).toEqual({ done: 'before' });
+  expect(effects).toBe(1);
+  expect(told).toMatchObject({
+    reason: { name: EffectUnrecordedError.name, code: 'WARREN_EFFECT_UNRECORDED' },
+  });
+  expect(unanswered).toMatchObject({ status: 'rejected' });
+});
+
+test('when an effect is under way in an outage, its claim is nobody else’s after it', async () => {
+  await using parts = await setUp();
+  const { proxy, connection, url } = parts;
+  await using another = await openStore(url);
+  const [first, second] = [createInbox({ connection }), createInbox(another)];
+  await first.init();
+  const leaseMs = 6000;
+  const again = () => second.once('h', 'm', () => Promise.resolve('twice'), { leaseMs });
+  const begun = Promise.withResolvers<undefined>();
+  const gate = Promise.withResolvers<string>();
+  const effect = (): Promise<string> => {
+    begun.resolve(undefined);
+    return gate.promise;
+  };
+  const running = first.once('h', 'm', effect, { leaseMs });
+  await begun.promise;
+  await expect(again()).rejects.toBeInstanceOf(InboxBusyError);
+  proxy.down();
+  await expect(again()).rejects.toMatchObject({ name: 'MongoServerSelectionError' });
+  proxy.restore();
+  const found = await eventually(async () => {
+    const error: unknown = await again().catch((reason: unknown) => reason);
+    return error instanceof Error && error.name.startsWith('Mongo') ? undefined : error;
+  });
+  expect(found).toBeInstanceOf(InboxBusyError);
+  gate.resolve('once');
+  expect(await running).toEqual({ done: 'now', result: 'once' });
+  expect(await eventually(again)).toEqual({ done: 'before' });
 });

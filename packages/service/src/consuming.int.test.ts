@@ -279,6 +279,35 @@ describe('a service that consumes', () => {
     expect(new Set(keys).size).toBe(1);
   });
 
+  test('does an outside effect once though the database goes away with it, and no attempt is spent', async () => {
+    await using ground = await bench();
+    const mongodbUrl = ground.env['MONGODB_URL'] ?? '';
+    await using proxy = await tcpProxy(mongodbUrl);
+    const subscription = await ground.subscribe('points', ['#'], { attempts: 2 });
+    const answers: string[] = [];
+    let effects = 0;
+    const running = await ground.start(
+      service(async (_event, { once }) => {
+        const answer = await once(async () => {
+          await proxy.down();
+          effects += 1;
+        });
+        answers.push(answer);
+      }),
+      { MONGODB_URL: proxy.through(mongodbUrl), HANDLER_TIMEOUT_MS: '40000' },
+    );
+    await subscription.publish(order('o1'));
+    await eventually(async () => (await subscription.depth()) === 1 && effects === 1);
+    await proxy.restore();
+    await eventually(() => answers.length === 1, { timeoutMs: 40_000 });
+    expect(answers).toEqual(['before']);
+    expect(effects).toBe(1);
+    expect(
+      await metric(running.url, 'warren_consumer_retries_total', { subscription: 'points' }),
+    ).toBeUndefined();
+    expect(await subscription.deadLetter()).toBeUndefined();
+  }, 90_000);
+
   test('takes nothing while its database is away: the messages wait in their queue, and no attempt is spent', async () => {
     await using ground = await bench();
     const mongodbUrl = ground.env['MONGODB_URL'] ?? '';

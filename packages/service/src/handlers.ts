@@ -31,13 +31,14 @@ export interface HandlerContext {
     options?: { readonly effect?: string },
   ) => Promise<void>;
   /**
-   * An effect outside of the store, claimed before and marked after: not repeated once it is marked. When the process
-   * dies in between, it is tried again with the same key, so the outside has to know the key. The signal is aborted
-   * when the delivery takes too long, or when another process has taken the claim over.
+   * An effect outside of the store, claimed before and marked after: not repeated once it is marked, nor because the
+   * database was away in between. When the process dies there, it is tried again with the same key, so the outside has to
+   * know the key. The signal is aborted when the delivery takes too long, or when another process may have the claim:
+   * what has not begun yet must not begin then; what has begun may be ended as it is.
    * Answers whether the effect was done now or before.
    *
    * While another process holds the claim, this waits: a claim of a dead process costs no attempt, only `leaseMs`
-   * (10,000). A live one renews its claim, so a slow effect needs no longer lease.
+   * (10,000) from the first wait on. A live one renews its claim, so a slow effect needs no longer lease.
    */
   readonly once: (
     effect: (idempotencyKey: string, signal: AbortSignal) => Promise<void>,

@@ -8,7 +8,7 @@ import { isTransient } from '@warren/event-store';
 const away =
   /^Mongo(?:ose)?(?:ServerSelection|NotConnected|PoolCleared|WaitQueueTimeout|TopologyClosed|ClientClosed)/;
 /** What the event store says for the same. */
-const codes = new Set<unknown>(['WARREN_STORE_CLOSED', 'WARREN_APPEND_UNKNOWN']);
+const codes = new Set<unknown>(['WARREN_STORE_CLOSED', 'WARREN_APPEND_UNKNOWN', 'WARREN_EFFECT_UNRECORDED']);
 
 /** True when the same may work as soon as the database is back. */
 export function isUnavailable(error: unknown): boolean {

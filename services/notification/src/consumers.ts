@@ -12,7 +12,7 @@ import { notificationDecider, notificationIdOf } from './notification.ts';
 export function notificationHandlers(addresses: Addresses, mailer: Mailer): readonly Handler[] {
   /** First the mail, claimed by its event; then the fact. A crash between the two repeats only the second. */
   async function notify(event: Event, to: Address, mail: Mail, context: HandlerContext): Promise<void> {
-    await context.once((key) => mailer.send(to, mail, key));
+    await context.once((key, signal) => mailer.send(to, mail, key, signal));
     const notificationId = notificationIdOf(eventKeyOf(event));
     await context.execute(notificationDecider, notificationId, {
       notificationId,

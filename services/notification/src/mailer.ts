@@ -12,10 +12,15 @@ import type { Address, Mail } from './mails.ts';
 
 /** Sends mails. */
 export interface Mailer {
-  /** @throws an error with `permanent: true` when the mail server refuses the mail for good (5xx). */
-  send(to: Address, mail: Mail, idempotencyKey: string): Promise<void>;
+  /**
+   * Not when the signal is aborted before it is the mail's turn; a mail that is being sent is sent.
+   * @throws an error with `permanent: true` when the mail server refuses the mail for good (5xx).
+   */
+  send(to: Address, mail: Mail, idempotencyKey: string, signal: AbortSignal): Promise<void>;
   close(): void;
 }
+
+const connections = 4;
 
 /** In milliseconds, by the names that nodemailer has for them. */
 export const timeLimits = {
@@ -31,19 +36,26 @@ export function createMailer(smtpUrl: string, from: string): Mailer {
   const transport = createTransport({
     url: smtpUrl,
     pool: true,
-    maxConnections: 4,
+    maxConnections: connections,
     ...timeLimits,
   });
+  const underWay = new Set<Promise<unknown>>();
   return {
-    send: async (to, mail, idempotencyKey) => {
+    send: async (to, mail, idempotencyKey, signal) => {
+      // The transport's own queue would cut off, at a signal, a mail that is being sent, which may have arrived.
+      while (underWay.size >= connections) await Promise.race(underWay);
+      signal.throwIfAborted();
+      const sending = transport.sendMail({
+        from,
+        to: { name: to.name, address: to.email },
+        subject: mail.subject,
+        text: mail.text,
+        messageId: messageIdOf(idempotencyKey),
+      });
+      const settled = sending.catch(() => undefined).finally(() => underWay.delete(settled));
+      underWay.add(settled);
       try {
-        await transport.sendMail({
-          from,
-          to: { name: to.name, address: to.email },
-          subject: mail.subject,
-          text: mail.text,
-          messageId: messageIdOf(idempotencyKey),
-        });
+        await sending;
       } catch (error) {
         throw new MailError(error);
       }

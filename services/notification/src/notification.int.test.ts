@@ -5,6 +5,8 @@ import { eventually, testBroker, testDatabase } from '@warren/environment/testin
 import { asEvent, ask, openWorkbench } from '@warren/service/testing';
 import { startMailSink } from '../../../scripts/mail-sink.ts';
 import { notificationService } from './index.ts';
+import { createMailer } from './mailer.ts';
+import { welcomeMail } from './mails.ts';
 
 const bench = async () => openWorkbench({ broker: await testBroker(), database: await testDatabase() });
 const patterns = ['user.created', 'order.completed', 'order.cancelled'];
@@ -84,7 +86,7 @@ describe('the notification service', () => {
 
   test('sends one mail to a server that takes longer to accept it than a handler may take', async () => {
     const gate = Promise.withResolvers<undefined>();
-    await using sink = await startMailSink({ accepting: gate.promise });
+    await using sink = await startMailSink({ onMail: () => gate.promise });
     await using ground = await bench();
     const subscription = await ground.subscribe('notification', patterns, { attempts: 50 });
     const { url } = await ground.start(notificationService, {
@@ -113,4 +115,26 @@ describe('the notification service', () => {
     });
     expect(JSON.stringify(dead.properties.headers)).not.toContain('hunter2');
   });
+});
+
+test('a mail whose claim was lost is not sent if it still waits; one that is being sent is', async () => {
+  const accepted = Promise.withResolvers<undefined>();
+  await using sink = await startMailSink({ onMail: () => accepted.promise });
+  const mailer = createMailer(sink.url, 'shop@example.com');
+  const ada = { userId: 'ada', email: 'ada@example.com', name: 'Ada' };
+  const claims = new AbortController();
+  const send = (key: string) => mailer.send(ada, welcomeMail(ada), key, claims.signal);
+  try {
+    const begun = ['1', '2', '3', '4'].map(send);
+    await eventually(() => sink.mails.length === begun.length);
+    const waiting = send('5');
+    claims.abort(new Error('the claim of this message was taken over'));
+    accepted.resolve(undefined);
+    await Promise.all(begun);
+    await expect(waiting).rejects.toThrow('taken over');
+    await mailer.send(ada, welcomeMail(ada), '6', new AbortController().signal);
+    expect(sink.mails).toHaveLength(begun.length + 1);
+  } finally {
+    mailer.close();
+  }
 });
