@@ -1,5 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
+import { shopCatalogue } from '@warren/contracts';
 import { eventually, testDatabase } from '@warren/environment/testing';
+import mongoose from 'mongoose';
+import { createEventStore } from './event-store.ts';
 import { createRelay } from './relay.ts';
 import { cause, openStore, placed } from './testing/test-store.ts';
 
@@ -28,6 +31,34 @@ describe('the outbox', () => {
     expect((await outbox.pendingCommits(['a'], 5)).commits.map(({ id }) => id)).toEqual(['a@3']);
     expect((await outbox.backlog()).count).toBe(7);
     expect(await store.read('a')).toHaveLength(3);
+  });
+
+  test('counts 10,000 of a backlog at most, in one request that has a time limit', async () => {
+    await using database = await testDatabase();
+    await using opened = await openStore(database.url);
+    const at = new Date(0);
+    const pending = Array.from({ length: 10_001 }, (_, n) => ({
+      aggregateId: `o${n}`,
+      from: 1,
+      at,
+      pending: true,
+    }));
+    await opened.connection.db!.collection('commits').insertMany(pending);
+    const asked: unknown[] = [];
+    const connection = await mongoose.createConnection(database.url, { monitorCommands: true }).asPromise();
+    try {
+      connection.getClient().on('commandStarted', ({ command }) => asked.push(command));
+      const store = createEventStore({
+        connection,
+        catalogue: shopCatalogue,
+        source: 'test',
+        clock: () => new Date(7000),
+      });
+      expect(await store.outbox.backlog()).toEqual({ count: 10_000, oldestAgeMs: 7000 });
+      expect(asked).toEqual([expect.objectContaining({ aggregate: 'commits', maxTimeMS: 1000 })]);
+    } finally {
+      await connection.close();
+    }
   });
 
   test('tells the age of the oldest commit, and a clock that is far ahead hides none from the sweep', async () => {

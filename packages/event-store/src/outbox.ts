@@ -14,9 +14,9 @@ import { COMMITS } from './log.ts';
 import type { ProjectionFailure, Projector } from './projector.ts';
 
 export interface Backlog {
-  /** Commits that are not yet projected and published. */
+  /** Commits that are not yet projected and published; 10,000 when there are more. */
   readonly count: number;
-  /** The age of the oldest; 0 when there is none. */
+  /** The age of the oldest of those that were counted; 0 when there is none. */
   readonly oldestAgeMs: number;
 }
 
@@ -61,6 +61,9 @@ interface LeaseDocument {
   readonly beat: number;
 }
 
+/** The larger a backlog, the more it matters that it can still be asked for. */
+const MOST_COUNTED = 10_000;
+
 const LEASES = 'leases';
 const SWEEP = 'sweep';
 
@@ -103,10 +106,18 @@ export function createOutbox(connection: Connection, projector: Projector, clock
     },
 
     async backlog() {
-      const count = await commits().countDocuments(pendingAfter(''));
-      if (count === 0) return { count, oldestAgeMs: 0 };
-      const oldest = await commits().findOne(pendingAfter(''), { projection: { at: 1 }, sort: { at: 1 } });
-      return { count, oldestAgeMs: oldest ? Math.max(0, age(oldest.at)) : 0 };
+      const [found] = await commits()
+        .aggregate<{ readonly count: number; readonly oldest: Date }>(
+          [
+            { $match: pendingAfter('') },
+            { $limit: MOST_COUNTED },
+            { $group: { _id: null, count: { $sum: 1 }, oldest: { $min: '$at' } } },
+          ],
+          { maxTimeMS: 1000 },
+        )
+        .toArray();
+      if (!found) return { count: 0, oldestAgeMs: 0 };
+      return { count: found.count, oldestAgeMs: Math.max(0, age(found.oldest)) };
     },
 
     sweepLease: createSweepLease(connection, () => projector.stillThere()),

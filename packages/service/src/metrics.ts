@@ -191,24 +191,40 @@ function watchConsumers(registry: Registry, consumers: Parameters<Metrics['watch
 function watchOutbox(registry: Registry, backlog: Parameters<Metrics['watchOutbox']>[0]): void {
   // Each gauge collects for itself, since prom-client reads them all at once; the question is asked once.
   let asked: ReturnType<typeof backlog> | undefined;
+  /** When the oldest commit that was last heard of was appended, by the monotonic clock. */
+  let oldestAt: number | undefined;
   const ask = () =>
-    (asked ??= withTimeLimit('The outbox backlog', scrapeLimitMs, backlog).finally(
-      () => (asked = undefined),
-    ));
-  const gauge = (name: string, help: string, value: (found: Awaited<ReturnType<typeof backlog>>) => number) =>
+    (asked ??= withTimeLimit('The outbox backlog', scrapeLimitMs, backlog)
+      .then((found) => {
+        oldestAt = found.count === 0 ? undefined : performance.now() - found.oldestAgeMs;
+        return found;
+      })
+      .finally(() => (asked = undefined)));
+  const gauge = (
+    name: string,
+    help: string,
+    value: (found: Awaited<ReturnType<typeof backlog>>) => number,
+    unanswered: () => number,
+  ) =>
     new Gauge({
       name,
       help,
       registers: [registry],
       async collect() {
-        // A statistic that is missing is not a zero.
-        this.set(await ask().then(value, () => Number.NaN));
+        this.set(await ask().then(value, unanswered));
       },
     });
-  gauge('warren_outbox_backlog', 'Commits that are not published yet.', ({ count }) => count);
+  gauge(
+    'warren_outbox_backlog',
+    'Commits that are not published yet; 10,000 when there are more.',
+    ({ count }) => count,
+    // A statistic that is missing is not a zero.
+    () => Number.NaN,
+  );
   gauge(
     'warren_outbox_oldest_age_seconds',
     'Age of the oldest commit that is not published yet.',
     ({ oldestAgeMs }) => oldestAgeMs / 1000,
+    () => (oldestAt === undefined ? Number.NaN : (performance.now() - oldestAt) / 1000),
   );
 }
