@@ -17,8 +17,11 @@ export type Db = mongoose.mongo.Db;
 export type Collection<T extends mongoose.mongo.Document> = mongoose.mongo.Collection<T>;
 export type IndexDescription = mongoose.mongo.IndexDescription;
 
+/** A majority that is away is told of as an unknown outcome (code 64), and holds nobody up for longer. */
+const MAJORITY_WITHIN_MS = 5000;
+
 const DURABLE = {
-  writeConcern: { w: 'majority', journal: true },
+  writeConcern: { w: 'majority', journal: true, wtimeoutMS: MAJORITY_WITHIN_MS },
   readConcern: { level: 'majority' },
   ignoreUndefined: true,
 } as const;
@@ -81,6 +84,8 @@ export function isTransient(error: unknown): boolean {
   const { MongoError, MongoNetworkError, MongoServerSelectionError, MongoWriteConcernError } = mongoose.mongo;
   if (error instanceof MongoNetworkError || error instanceof MongoServerSelectionError) return true;
   if (error instanceof MongoWriteConcernError) return true;
+  // The driver does not export its class.
+  if (error instanceof MongoError && error.name === 'MongoWaitQueueTimeoutError') return true;
   if (
     error instanceof MongoError &&
     (error.hasErrorLabel('RetryableWriteError') || error.hasErrorLabel('ResetPool'))

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import mongoose from 'mongoose';
 import { isDuplicateKey, isTransient, persisting } from './database.ts';
 
-const { MongoServerError, MongoWriteConcernError } = mongoose.mongo;
+const { MongoError, MongoServerError, MongoWriteConcernError } = mongoose.mongo;
 
 describe('the database is in the way', () => {
   test.each([1, 6, 7, 64, 89, 91, 10107, 11600])('when it answers with code %d', (code) => {
@@ -14,6 +14,13 @@ describe('the database is in the way', () => {
     expect(isTransient(new MongoWriteConcernError({ ok: 1, writeConcernError }))).toBe(true);
     const errorLabels = ['RetryableWriteError'];
     expect(isTransient(new MongoServerError({ message: 'stale', code: 150, errorLabels }))).toBe(true);
+  });
+
+  test('when it has had no connection free for too long', () => {
+    const error = Object.defineProperty(new MongoError('Timed out'), 'name', {
+      value: 'MongoWaitQueueTimeoutError',
+    });
+    expect(isTransient(error)).toBe(true);
   });
 
   test('not when it refuses what it was given', () => {

@@ -44,13 +44,21 @@ test('the hot queries use their indexes, and the requests of an append do not gr
       commits.find({ pending: true, aggregateId: { $in: ['o1', 'o195'] } }).sort({ aggregateId: 1, from: 1 }),
     ],
     ['pending', commits.find({ pending: true, aggregateId: { $gt: '' } }).sort({ aggregateId: 1, from: 1 })],
+    [
+      'pending',
+      commits.aggregate([{ $match: { pending: true, aggregateId: { $gt: '' } } }, { $limit: 10_000 }]),
+    ],
   ] as const;
   for (const [index, cursor] of plans) expect(indexesIn(await cursor.explain())).toEqual([index]);
 
   const requests: string[] = [];
   const connection = await mongoose.createConnection(database.url, { monitorCommands: true }).asPromise();
   try {
-    connection.getClient().on('commandStarted', ({ commandName }) => requests.push(commandName));
+    const concerns: unknown[] = [];
+    connection.getClient().on('commandStarted', ({ commandName, command }) => {
+      requests.push(commandName);
+      if (commandName === 'insert') concerns.push(command['writeConcern']);
+    });
     const store = createEventStore({ connection, catalogue: shopCatalogue, source: 'test' });
     const requestsOf = async (append: () => Promise<unknown>): Promise<string[]> => {
       requests.length = 0;
@@ -58,6 +66,7 @@ test('the hot queries use their indexes, and the requests of an append do not gr
       return [...requests];
     };
     expect(await requestsOf(() => store.append('new', 0, [placed('new')], cause))).toEqual(['insert']);
+    expect(concerns).toEqual([{ w: 'majority', j: true, wtimeout: 5000 }]);
     expect(await requestsOf(() => store.append('large', 5000, [placed('large')], cause))).toEqual([
       'find',
       'insert',

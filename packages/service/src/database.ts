@@ -2,10 +2,12 @@
  * The database of a service: one mongoose connection that is asked for until it is there.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDuplicateKey } from '@warren/event-store';
 import mongoose from 'mongoose';
 import type { Connection } from 'mongoose';
 import { failWritesToClosedSockets } from './driver-sockets.ts';
 import type { Logger } from './log.ts';
+import { withTimeLimit } from './time-limit.ts';
 
 /** A connection that is not open yet; commands on it fail at once and do not queue up. */
 export function createDatabase(): Connection {
@@ -38,9 +40,11 @@ export async function openDatabase(
         heartbeatFrequencyMS: 2000,
         connectTimeoutMS: 5000,
         maxPoolSize: 50,
+        waitQueueTimeoutMS: 5000,
         // What is acknowledged is answered to a client or acknowledged to the broker: it must not be lost.
         w: 'majority',
         journal: true,
+        wtimeoutMS: 5000,
       });
       return;
     } catch (error) {
@@ -50,8 +54,30 @@ export async function openDatabase(
   }
 }
 
-/** The health check. */
-export async function pingDatabase(connection: Connection): Promise<void> {
-  if (connection.db === undefined) throw new Error('The database is not connected yet.');
-  await connection.db.command({ ping: 1 }, { timeoutMS: 1000 });
+/**
+ * The health check: one small write that a majority must take. A database whose disk is stalled, or whose majority is
+ * away, still answers a ping.
+ */
+export function createDatabaseCheck(connection: Connection): () => Promise<void> {
+  let asked: Promise<void> | undefined;
+  const write = async () => {
+    if (connection.db === undefined) throw new Error('The database is not connected yet.');
+    const health = connection.db.collection<{ _id: string }>('health');
+    try {
+      await health.updateOne({ _id: 'health' }, { $currentDate: { at: true } }, { upsert: true });
+    } catch (error) {
+      // Two replicas made the document at the same moment.
+      if (!isDuplicateKey(error)) throw error;
+    }
+  };
+  // While one has no answer there is no second: each would keep a connection.
+  return () =>
+    withTimeLimit(
+      'Writing to the database',
+      writeLimitMs,
+      () => (asked ??= write().finally(() => (asked = undefined))),
+    );
 }
+
+/** Within the second of a health check, so that it can say what hangs. */
+const writeLimitMs = 900;

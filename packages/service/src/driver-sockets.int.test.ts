@@ -55,7 +55,9 @@ test('a command whose socket is destroyed, or breaks, fails as one of the networ
       writeCommand: (command: { toBin: () => Uint8Array[] }, options: object) => Promise<void>;
     };
     breaks(connection.socket);
-    return await connection.writeCommand({ toBin: () => [] }, { agreedCompressor: 'none' }).catch((error: unknown) => error);
+    return await connection
+      .writeCommand({ toBin: () => [] }, { agreedCompressor: 'none' })
+      .catch((error: unknown) => error);
   };
   const { MongoNetworkError } = mongoose.mongo;
   expect(await rejection((socket) => socket.destroy())).toBeInstanceOf(MongoNetworkError);

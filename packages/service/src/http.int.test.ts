@@ -48,6 +48,7 @@ const app = createHttpApp({
   metrics: createMetrics('test'),
   log: createLog('test', 'silent'),
   idempotency: { run: (_request, handle) => handle({ newId: () => 'id', commandId: 'command' }) },
+  timeLimitMs: 20_000,
   isReady: () => ready,
   bodyLimit: 1000,
 });

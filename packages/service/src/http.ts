@@ -18,6 +18,7 @@ import type { Metrics } from './metrics.ts';
 import { docsPage, openApi } from './openapi.ts';
 import { Problem, problemOf } from './problem.ts';
 import type { RequestIds, Route, RouteResponse } from './route.ts';
+import { withTimeLimit } from './time-limit.ts';
 import { headersOf, parentContext } from './trace-context.ts';
 
 /** What the app needs. */
@@ -30,6 +31,8 @@ export interface HttpOptions {
   readonly idempotency: Pick<Idempotency, 'run'>;
   /** Until it says true, the routes answer 503. */
   readonly isReady: () => boolean;
+  /** For the work of a route; one that takes longer is answered 503. */
+  readonly timeLimitMs: number;
   /** In bytes; a larger body gets 413. */
   readonly bodyLimit?: number;
 }
@@ -187,11 +190,15 @@ function handler(options: HttpOptions, route: Route): RequestHandler {
     const key = route.method === 'post' ? readKey(request.get('Idempotency-Key')) : undefined;
     const run = (ids: RequestIds) =>
       withContext({ ...state.work, causationId: ids.commandId }, () => accepted.run(ids));
-    const answer = await otelContext.with(state.trace, () => {
+    const work = () => {
       if (key === undefined) return run({ newId: randomUUID, commandId: state.id });
       const fingerprint = fingerprintOf(operation, accepted.params, accepted.body);
       return options.idempotency.run({ key, operation, fingerprint }, run);
-    });
+    };
+    // The limit is outside of the key, which is taken until the work has ended: a repeat begins nothing beside it.
+    const answer = await withTimeLimit('The request', options.timeLimitMs, () =>
+      otelContext.with(state.trace, work),
+    );
     send(response, answer);
   };
 }

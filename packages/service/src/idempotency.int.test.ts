@@ -109,6 +109,30 @@ describe('an Idempotency-Key on a POST', () => {
     expect(entered).toBe(1);
   });
 
+  test('holds while a request goes on that was answered 503 because it took too long', async () => {
+    await using ground = await bench();
+    const gate = Promise.withResolvers<undefined>();
+    let runs = 0;
+    const { url } = await ground.start(
+      service(async () => {
+        runs += 1;
+        await gate.promise;
+      }),
+      { REQUEST_TIMEOUT_MS: '300' },
+    );
+    const late = await post(url, { name: 'Ada' }, 'key-1');
+    expect(late).toMatchObject({ status: 503, body: { reason: 'unavailable' } });
+    expect(late.headers.get('retry-after')).toBe('2');
+    expect((await post(url, { name: 'Ada' }, 'key-1')).status).toBe(409);
+    gate.resolve(undefined);
+    const answer = await eventually(async () => {
+      const again = await post(url, { name: 'Ada' }, 'key-1');
+      return again.status === 201 ? again : undefined;
+    });
+    expect(answer.headers.get('idempotency-replayed')).toBe('true');
+    expect(runs).toBe(1);
+  });
+
   test('of many requests at once lets one through', async () => {
     await using ground = await bench();
     const { url } = await ground.start(service(() => Promise.resolve()));

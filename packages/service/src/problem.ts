@@ -162,6 +162,7 @@ function jsonComplaint(error: Error): string {
 const passing = new Map<unknown, string>([
   ['WARREN_CONCURRENCY', 'Too many want to change this at once.'],
   ['WARREN_LOG_NEWER', 'The service is being updated.'],
+  ['WARREN_TIME_LIMIT', 'This takes too long, and may still be done.'],
 ]);
 
 /** The database is away, or something else that passes: the client may try again. */

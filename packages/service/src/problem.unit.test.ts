@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { LogNewerError } from '@warren/event-store';
 import { z } from 'zod';
-import { Refusal } from './errors.ts';
+import { Refusal, TimeLimitError } from './errors.ts';
 import { invalid, Problem, problemOf } from './problem.ts';
 import { asEvent } from './testing/given.ts';
 
@@ -61,6 +61,14 @@ describe('a problem', () => {
     expect(problemOf(newer)).toMatchObject({
       status: 503,
       message: 'The service is being updated. Try again soon.',
+      headers: { 'Retry-After': '2' },
+    });
+  });
+
+  test('is 503 with Retry-After when it took too long', () => {
+    expect(problemOf(new TimeLimitError('The request took longer than 20000 ms'))).toMatchObject({
+      status: 503,
+      message: 'This takes too long, and may still be done. Try again soon.',
       headers: { 'Retry-After': '2' },
     });
   });

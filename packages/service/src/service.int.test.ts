@@ -12,6 +12,7 @@ import { on } from './handlers.ts';
 import { route } from './route.ts';
 import { startService } from './service.ts';
 import { asEvent, ask, openWorkbench } from './testing/index.ts';
+import { tcpProxy as databaseProxy } from '../../event-store/src/testing/tcp-proxy.ts';
 import { tcpProxy } from '../../rabbitmq/src/testing/tcp-proxy.ts';
 
 const bench = async () => openWorkbench({ broker: await testBroker(), database: await testDatabase() });
@@ -133,6 +134,22 @@ describe('a service', () => {
     // A database that does not answer is down in a second; the probe itself always gets an answer.
     await eventually(async () => (await health(url)).body.details['mongodb']?.status === 'down');
     await proxy.restore();
+    await eventually(async () => (await health(url)).body.details['mongodb']?.status === 'up');
+  });
+
+  test('is not ready while its database takes no writes, though it answers', async () => {
+    await using ground = await bench();
+    const mongodbUrl = ground.env['MONGODB_URL'] ?? '';
+    await using proxy = await databaseProxy(mongodbUrl);
+    const { url } = await ground.start(greeter(), { MONGODB_URL: proxy.through(mongodbUrl) });
+    await eventually(async () => (await health(url)).body.details['mongodb']?.status === 'up');
+    proxy.hold('writeConcern');
+    const down = await eventually(async () => {
+      const { mongodb } = (await health(url)).body.details;
+      return mongodb?.status === 'down' ? mongodb : undefined;
+    });
+    expect(down.reason).toBe('Writing to the database took longer than 900 ms');
+    proxy.restore();
     await eventually(async () => (await health(url)).body.details['mongodb']?.status === 'up');
   });
 

@@ -9,7 +9,7 @@ import { createEventStore, createInbox, createRelay } from '@warren/event-store'
 import { z } from 'zod';
 import type { BrokerAccess } from './binding.ts';
 import type { BindingWatch } from './binding-watch.ts';
-import { createDatabase, openDatabase, pingDatabase } from './database.ts';
+import { createDatabase, createDatabaseCheck, openDatabase } from './database.ts';
 import { consumerOf } from './definition.ts';
 import type { App, ServiceDefinition } from './definition.ts';
 import { createDeliveryHandler } from './delivery.ts';
@@ -63,6 +63,7 @@ export async function startService<Own extends z.ZodRawShape>(
   const log = createLog(name, settings.LOG_LEVEL);
   const metrics = createMetrics(name);
   const database = createDatabase();
+  const checkDatabase = createDatabaseCheck(database);
   const store = createEventStore({
     connection: database,
     catalogue,
@@ -77,7 +78,7 @@ export async function startService<Own extends z.ZodRawShape>(
   const inbox = createInbox({ connection: database });
   const idempotency = createIdempotency(database, name, {
     ttlMs: settings.IDEMPOTENCY_TTL_MS,
-    leaseMs: 30_000,
+    leaseMs: settings.REQUEST_TIMEOUT_MS + 10_000,
   });
   const publishing = createPublishing({ service: name, metrics, log });
   const relay = createRelay({
@@ -117,7 +118,7 @@ export async function startService<Own extends z.ZodRawShape>(
       root: settings.SERVICE_BINDING_ROOT,
       pollMs: settings.BINDING_POLL_MS,
       handlerTimeoutMs: settings.HANDLER_TIMEOUT_MS,
-      pingDatabase: () => pingDatabase(database),
+      checkDatabase,
       handle: createDeliveryHandler({
         subscription,
         handlers,
@@ -140,7 +141,7 @@ export async function startService<Own extends z.ZodRawShape>(
   const ending = new AbortController();
   const checks = (): Record<string, Check> => ({
     mongodb: async () => {
-      await pingDatabase(database);
+      await checkDatabase();
       if (!prepared) throw new Error('The collections are not prepared yet.');
     },
     rabbitmq: () => {
@@ -191,6 +192,7 @@ export async function startService<Own extends z.ZodRawShape>(
       log,
       idempotency,
       isReady: () => prepared,
+      timeLimitMs: settings.REQUEST_TIMEOUT_MS,
     }),
     port: settings.PORT,
     host: settings.HOST,

@@ -45,6 +45,10 @@ export const baseSettings = z.object({
   SHUTDOWN_DELAY_MS: milliseconds
     .default(0)
     .describe('how long to go on serving after readiness went down, for load balancers to notice'),
+  REQUEST_TIMEOUT_MS: milliseconds
+    .min(10)
+    .default(20_000)
+    .describe('for one request; then it is answered 503, and what it began goes on'),
   HANDLER_TIMEOUT_MS: milliseconds.min(10).default(30_000).describe('for one delivery of one message'),
   IDEMPOTENCY_TTL_MS: z.coerce
     .number()

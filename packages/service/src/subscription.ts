@@ -43,8 +43,8 @@ export interface SubscriptionOptions {
   readonly root: string | undefined;
   readonly pollMs: number;
   readonly handlerTimeoutMs: number;
-  /** Rejects while the database is away. */
-  readonly pingDatabase: () => Promise<void>;
+  /** Rejects while the database takes no writes. */
+  readonly checkDatabase: () => Promise<void>;
   readonly handle: (delivery: Delivery, consumer: { readonly signal: AbortSignal }) => Promise<void>;
   /** Told where the broker of the subscription is; undefined when its binding is gone. */
   readonly onBroker: (subscription: string, broker: BrokerAccess | undefined) => void;
@@ -153,7 +153,7 @@ export function createSubscription(options: SubscriptionOptions): Subscription {
 
   async function isBack(): Promise<boolean> {
     try {
-      await options.pingDatabase();
+      await options.checkDatabase();
       return true;
     } catch {
       return false;

@@ -14,6 +14,8 @@ export interface TcpProxy extends AsyncDisposable {
    * connections with them.
    */
   loseAnswers(text: string, times?: number): void;
+  /** Requests that hold the text wait before the database, until `restore`; all others are answered. */
+  hold(text: string): void;
   /** How many answers were lost. */
   readonly lost: number;
   /** Moves no byte any more, without ending anything, as a dead peer: until `restore`. */
@@ -29,6 +31,8 @@ export async function tcpProxy(target: string): Promise<TcpProxy> {
   let mode: 'pass' | 'stall' | 'down' = 'pass';
   let losing = { text: '', times: 0 };
   let lost = 0;
+  let heldText: string | undefined;
+  let held: (() => void)[] = [];
 
   const server = createServer((client) => {
     if (mode === 'down') {
@@ -39,6 +43,10 @@ export async function tcpProxy(target: string): Promise<TcpProxy> {
     let doomed = false;
     client.on('data', (request) => {
       if (mode !== 'pass') return;
+      if (heldText !== undefined && request.includes(heldText)) {
+        held.push(() => upstream.write(request));
+        return;
+      }
       if (losing.times > 0 && request.includes(losing.text)) {
         losing.times--;
         doomed = true;
@@ -86,7 +94,13 @@ export async function tcpProxy(target: string): Promise<TcpProxy> {
       mode = 'down';
       cut();
     },
-    restore: () => void (mode = 'pass'),
+    hold: (text) => void (heldText = text),
+    restore() {
+      mode = 'pass';
+      heldText = undefined;
+      for (const send of held) send();
+      held = [];
+    },
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close');
       server.close();
