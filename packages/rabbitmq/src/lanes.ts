@@ -53,8 +53,7 @@ export class Lanes implements Consumer {
   readonly #told: (consuming: boolean) => void;
   readonly #ended: (left: number) => Promise<void>;
   #lanes: LaneConsumer[];
-  /** Those of the last update. */
-  #settings: ConsumerSettings;
+  #updates = 0;
   #isStarted = false;
   #wasConsuming = false;
   #waiters: Deferred<void> | undefined;
@@ -73,7 +72,6 @@ export class Lanes implements Consumer {
     this.#make = make;
     this.#told = told;
     this.#ended = ended;
-    this.#settings = settings;
     this.#lanes = this.#made(settings);
   }
 
@@ -105,9 +103,10 @@ export class Lanes implements Consumer {
   }
 
   async update(settings: ConsumerSettings, { deadlineMs }: { deadlineMs?: number } = {}): Promise<void> {
-    this.#settings = settings;
+    this.#updates += 1;
+    const update = this.#updates;
     await this.#halt(deadlineMs);
-    if (this.#settings !== settings) return; // those of a later call are taken over
+    if (this.#updates !== update) return; // the settings of a later call are taken over
     this.#lanes = this.#made(settings);
     if (this.#isStarted) this.start();
   }
