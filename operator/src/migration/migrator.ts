@@ -45,6 +45,8 @@ export interface Pass {
 export interface PassHooks {
   decide?: (reading: Reading) => Migration | undefined | Promise<Migration | undefined>;
   tell?: (consumers: Consumers) => Promise<void>;
+  /** Nothing new is to come in, however long the broker delays retries. */
+  closes?: boolean;
 }
 
 export interface MigratorOptions {
@@ -114,6 +116,7 @@ export class Migrator {
    *
    * @param decide what is to be done; the migration that is due where nobody says otherwise
    * @param tell hands consumers their settings, as the migration has them
+   * @param closes nothing new is to come in: of the migration that is due
    */
   async pass(
     wanted: WantedTopology,
@@ -121,8 +124,12 @@ export class Migrator {
     signal: AbortSignal,
     {
       decide = async (reading) =>
-        migrationOf(wanted, reading.found, await this.optionsFor(wanted.names, reading, connection, signal)),
+        migrationOf(wanted, reading.found, {
+          ...(await this.optionsFor(wanted.names, reading, connection, signal)),
+          ...(closes ? { delayedUntil: () => undefined } : {}),
+        }),
       tell,
+      closes = false,
     }: PassHooks = {},
   ): Promise<Pass | undefined> {
     const reading = await connection.inventory({ maxAgeMs: 0, signal });

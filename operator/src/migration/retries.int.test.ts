@@ -129,3 +129,22 @@ test.concurrent.each(['Strict', 'PerKey'])(
   },
   240_000,
 );
+
+test.concurrent(
+  'a deletion lets nothing new in, however long the broker delays a retry',
+  async () => {
+    const spec = { events, deletionPolicy: 'DeleteWhenEmpty', delivery: { retry: retry(2, '1h') } } as const;
+    await using shop = await shopWorld(await testBroker(), { loyalty: spec });
+    const { operator, world, host } = shop;
+    host.consume(await readSettingsOf(world.state, 'loyalty'), () => Promise.reject(new Error('not yet')));
+    await host.publish('order.placed', ['late']);
+    const delayed = async () => (await host.api.queueActivity([QUEUE])).get(QUEUE)?.delayedUntil;
+    await eventually(async () => (await delayed()) !== undefined, patience);
+    await world.subscribe('loyalty', { ...spec, delivery: { ...spec.delivery, ordering: 'Strict' } });
+    const phase = () => operator.resource('loyalty')?.status?.migration?.phase;
+    await eventually(() => phase() === 'Waiting', patience);
+    await world.unsubscribe('loyalty');
+    await eventually(() => phase() === 'Draining', patience);
+  },
+  240_000,
+);

@@ -387,6 +387,7 @@ export class SubscriptionReconciler {
     const { connection, wanted } = about;
     let binding: string | undefined;
     const pass = await this.#migrator.pass(wanted, connection, signal, {
+      closes: isDeleting(resource),
       tell: async (consumers) => {
         if (isDeleting(resource) || consumers === 'unchanged') return;
         binding = await this.#bind(resource, connection, signal, consumers === 'paused');

@@ -77,8 +77,9 @@ export class FamilyPolicies {
     const displaced: Group[] = [];
     for (const family of sizesOf(queues).keys()) {
       const size = sizes.get(family) ?? 0;
-      const members = this.#taken.has(family) || size < FAMILY_SIZE ? undefined : this.#membersOf(family);
-      if (members === undefined || !suitsFamily(family, settings)) continue;
+      if (this.#taken.has(family) || size < FAMILY_SIZE || !suitsFamily(family, settings)) continue;
+      const members = this.#membersOf(family);
+      if (members === undefined) continue;
       const users = this.#usersOf(family, members, isApart);
       if (users === undefined || users.queues.length * 2 > size) continue;
       if (users.queues.length > 0) displaced.push(users);

@@ -18,7 +18,7 @@ import {
   unbind,
 } from './migration-steps.ts';
 import { keepsOrder } from './queue-types.ts';
-import type { Consumers, Migration, MigrationOptions, MoveStep } from './migration-steps.ts';
+import type { Migration, MigrationOptions, MoveStep } from './migration-steps.ts';
 import type { Binding, Exchange, FoundQueue, Membership, Queue, Settings } from './objects.ts';
 import { isMember } from './policies.ts';
 import type { ObjectStep } from './steps.ts';
@@ -113,7 +113,7 @@ export class MigrationSite {
       ...direct.map(unbind),
     ];
     if (waitsFor !== undefined)
-      return { ...due, consumers: this.#forNow(), phase: 'Waiting', waitsFor, steps: opened };
+      return { ...due, consumers: 'unchanged', phase: 'Waiting', waitsFor, steps: opened };
     return {
       ...due,
       consumers: isOrdered ? 'paused' : 'wanted',
@@ -128,12 +128,6 @@ export class MigrationSite {
         ...(isEmpty ? [...this.#removals(), ...this.#arrivals()] : []),
       ],
     };
-  }
-
-  /** Where they are to look elsewhere, nobody would consume what still comes. */
-  #forNow(): Consumers {
-    const { there, queues } = this.#plan;
-    return there.every(({ name }) => queues.some((queue) => queue.name === name)) ? 'wanted' : 'unchanged';
   }
 
   /** Another layout is wanted in the middle of a return: what waited goes back before anything goes out again. */

@@ -200,7 +200,7 @@ function besideOthers(
     },
     found,
   );
-  // Who still retries by the broker would be given a message again at once, until its last attempt.
+  // Its consumers go on to retry by the broker: without its delays they would be given a message again at once.
   const isLeft = (name: string) => migration.waitsFor !== undefined && deliveries.includes(name);
   // Wait queues that are not needed any more can wait a little longer.
   const others = steps.filter(
