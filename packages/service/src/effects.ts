@@ -36,9 +36,12 @@ export function createEffects(options: {
   readonly claimant: string;
   readonly store: EventStore;
   readonly inbox: Inbox;
+  readonly handlerTimeoutMs: number;
   readonly log: Logger;
 }): DeliveryEffects {
-  const { subscription, claimant, store, inbox, log } = options;
+  const { subscription, claimant, store, inbox, handlerTimeoutMs, log } = options;
+  // A claim is watched during a delivery only: one that is held for longer than that would never be taken over.
+  const longestLeaseMs = handlerTimeoutMs / 2;
   return (event, delivery) => {
     let effects = 0;
     let before = 0;
@@ -65,11 +68,12 @@ export function createEffects(options: {
           count(alreadyHandled ? 'before' : 'now');
         },
         once: async (effect, { effect: name, leaseMs = defaultLeaseMs } = {}) => {
+          const lease = { leaseMs: Math.min(leaseMs, longestLeaseMs) };
           const run = (key: string, claim: AbortSignal) =>
             effect(key, AbortSignal.any([claim, delivery.signal]));
           for (;;) {
             try {
-              const { done } = await inbox.once(handlerName(name), messageId, run, { leaseMs });
+              const { done } = await inbox.once(handlerName(name), messageId, run, lease);
               return count(done);
             } catch (error) {
               if (!(error instanceof InboxBusyError) || delivery.signal.aborted) throw error;

@@ -38,7 +38,8 @@ export interface HandlerContext {
    * Answers whether the effect was done now or before.
    *
    * While another process holds the claim, this waits: a claim of a dead process costs no attempt, only `leaseMs`
-   * (10,000) from the first wait on. A live one renews its claim, so a slow effect needs no longer lease.
+   * (10,000, and half of the handler's time limit at most) from the first wait on. A live one renews its claim, so a slow
+   * effect needs no longer lease.
    */
   readonly once: (
     effect: (idempotencyKey: string, signal: AbortSignal) => Promise<void>,

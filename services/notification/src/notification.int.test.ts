@@ -91,7 +91,7 @@ describe('the notification service', () => {
     const subscription = await ground.subscribe('notification', patterns, { attempts: 50 });
     const { url } = await ground.start(notificationService, {
       SMTP_URL: sink.url,
-      HANDLER_TIMEOUT_MS: '500',
+      HANDLER_TIMEOUT_MS: '2000',
     });
     await subscription.publish(created('ada'));
     await eventually(async () =>
