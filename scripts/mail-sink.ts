@@ -43,18 +43,19 @@ export async function startMailSink(options: MailSinkOptions = {}): Promise<Mail
       );
     },
     onData(stream, session, callback) {
-      simpleParser(stream).then(
-        async (parsed) => {
-          const mail: Mail = {
-            messageId: parsed.messageId ?? '',
-            to: session.envelope.rcptTo.map((recipient) => recipient.address),
-            subject: parsed.subject ?? '',
-            text: parsed.text ?? '',
-          };
-          mails.push(mail);
-          await options.onMail?.(mail);
-          callback();
-        },
+      const take = async () => {
+        const parsed = await simpleParser(stream);
+        const mail: Mail = {
+          messageId: parsed.messageId ?? '',
+          to: session.envelope.rcptTo.map((recipient) => recipient.address),
+          subject: parsed.subject ?? '',
+          text: parsed.text ?? '',
+        };
+        mails.push(mail);
+        await options.onMail?.(mail);
+      };
+      take().then(
+        () => callback(),
         (error: unknown) => callback(error instanceof Error ? error : new Error(String(error))),
       );
     },

@@ -223,7 +223,7 @@ function watchOutbox(registry: Registry, backlog: Parameters<Metrics['watchOutbo
   );
   gauge(
     'warren_outbox_oldest_age_seconds',
-    'Age of the oldest commit that is not published yet.',
+    'Age of the oldest of the commits that the backlog counts.',
     ({ oldestAgeMs }) => oldestAgeMs / 1000,
     () => (oldestAt === undefined ? Number.NaN : (performance.now() - oldestAt) / 1000),
   );

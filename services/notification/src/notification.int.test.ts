@@ -138,3 +138,15 @@ test('a mail whose claim was lost is not sent if it still waits; one that is bei
     mailer.close();
   }
 });
+
+test('a mail that the server cannot keep has not gone out', async () => {
+  await using sink = await startMailSink({ onMail: () => Promise.reject(new Error('the disk is full')) });
+  const mailer = createMailer(sink.url, 'shop@example.com');
+  const ada = { userId: 'ada', email: 'ada@example.com', name: 'Ada' };
+  try {
+    const sending = mailer.send(ada, welcomeMail(ada), '1', new AbortController().signal);
+    await expect(sending).rejects.toMatchObject({ code: 'WARREN_MAIL', permanent: false });
+  } finally {
+    mailer.close();
+  }
+});
