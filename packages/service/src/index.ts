@@ -24,6 +24,7 @@ export type { Route, RouteRequest, RouteResponse } from './route.ts';
 export { runService } from './run.ts';
 export { startService } from './service.ts';
 export type { Service, StartOptions } from './service.ts';
+export { Places } from '@warren/rabbitmq';
 export { baseSettings, readSettings } from './settings.ts';
 export type { BaseSettings, Environment } from './settings.ts';
 export type { ShutdownOutcome } from './shutdown.ts';

@@ -7,6 +7,7 @@
  * still one mail: what is delivered again waits for the claim of the first, which costs attempts.
  */
 import { createHash } from 'node:crypto';
+import { Places } from '@warren/service';
 import { createTransport } from 'nodemailer';
 import type { Address, Mail } from './mails.ts';
 
@@ -39,27 +40,23 @@ export function createMailer(smtpUrl: string, from: string): Mailer {
     maxConnections: connections,
     ...timeLimits,
   });
-  const underWay = new Set<Promise<unknown>>();
+  // The transport's own queue would cut off, at a signal, a mail that is being sent, which may have arrived.
+  const places = new Places(connections);
   return {
-    send: async (to, mail, idempotencyKey, signal) => {
-      // The transport's own queue would cut off, at a signal, a mail that is being sent, which may have arrived.
-      while (underWay.size >= connections) await Promise.race(underWay);
-      signal.throwIfAborted();
-      const sending = transport.sendMail({
-        from,
-        to: { name: to.name, address: to.email },
-        subject: mail.subject,
-        text: mail.text,
-        messageId: messageIdOf(idempotencyKey),
-      });
-      const settled = sending.catch(() => undefined).finally(() => underWay.delete(settled));
-      underWay.add(settled);
-      try {
-        await sending;
-      } catch (error) {
-        throw new MailError(error);
-      }
-    },
+    send: (to, mail, idempotencyKey, signal) =>
+      places.take(async () => {
+        try {
+          await transport.sendMail({
+            from,
+            to: { name: to.name, address: to.email },
+            subject: mail.subject,
+            text: mail.text,
+            messageId: messageIdOf(idempotencyKey),
+          });
+        } catch (error) {
+          throw new MailError(error);
+        }
+      }, signal),
     close: () => {
       transport.close();
     },

@@ -129,9 +129,9 @@ test('a mail whose claim was lost is not sent if it still waits; one that is bei
     await eventually(() => sink.mails.length === begun.length);
     const waiting = send('5');
     claims.abort(new Error('the claim of this message was taken over'));
+    await expect(waiting).rejects.toThrow('taken over');
     accepted.resolve(undefined);
     await Promise.all(begun);
-    await expect(waiting).rejects.toThrow('taken over');
     await mailer.send(ada, welcomeMail(ada), '6', new AbortController().signal);
     expect(sink.mails).toHaveLength(begun.length + 1);
   } finally {
