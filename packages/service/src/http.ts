@@ -195,7 +195,7 @@ function handler(options: HttpOptions, route: Route): RequestHandler {
       const fingerprint = fingerprintOf(operation, accepted.params, accepted.body);
       return options.idempotency.run({ key, operation, fingerprint }, run);
     };
-    // The limit is outside of the key, which is taken until the work has ended: a repeat begins nothing beside it.
+    // The limit is outside of the key, which the work holds until it has ended: a repeat begins nothing beside it.
     const answer = await withTimeLimit('The request', options.timeLimitMs, () =>
       otelContext.with(state.trace, work),
     );

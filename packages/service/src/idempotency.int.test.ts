@@ -1,10 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
 import { shopCatalogue, UserCreated } from '@warren/contracts';
 import { eventually, testBroker, testDatabase } from '@warren/environment/testing';
+import type { Connection } from 'mongoose';
 import { z } from 'zod';
+import { createDatabase } from './database.ts';
 import { defineService } from './definition.ts';
 import { Refusal } from './errors.ts';
+import { createIdempotency } from './idempotency.ts';
 import { route } from './route.ts';
+import type { RouteResponse } from './route.ts';
 import { ask, openWorkbench } from './testing/index.ts';
 
 /** What happens inside of the handler; the test decides. */
@@ -52,6 +56,9 @@ interface Made {
 
 const post = (url: string, body: unknown, key?: string) =>
   ask<Made>(`${url}/users`, { body, headers: key === undefined ? {} : { 'Idempotency-Key': key } });
+
+const keyOf = (database: Connection) =>
+  database.collection<{ lockedUntil: Date }>('idempotency_keys').findOne();
 
 describe('an Idempotency-Key on a POST', () => {
   test('gives the same answer and one effect for the same request, also after a restart', async () => {
@@ -131,6 +138,27 @@ describe('an Idempotency-Key on a POST', () => {
     });
     expect(answer.headers.get('idempotency-replayed')).toBe('true');
     expect(runs).toBe(1);
+  });
+
+  test('holds for longer than its lease while the request runs, and no longer when that has failed', async () => {
+    await using ground = await testDatabase();
+    const database = createDatabase();
+    try {
+      await database.openUri(ground.url);
+      const idempotency = createIdempotency(database, 'user', { ttlMs: 60_000, leaseMs: 1000 });
+      const request = { key: 'key-1', operation: 'POST /users', fingerprint: 'Ada' };
+      const gate = Promise.withResolvers<RouteResponse>();
+      const first = idempotency.run(request, () => gate.promise);
+      const repeat = () => idempotency.run(request, () => Promise.resolve({ status: 201 }));
+      const { lockedUntil } = await eventually(() => keyOf(database));
+      await eventually(() => lockedUntil.getTime() < Date.now());
+      await expect(repeat()).rejects.toMatchObject({ status: 409, reason: 'idempotency-key-in-use' });
+      gate.reject(new Error('the disk is full'));
+      await expect(first).rejects.toThrow('the disk is full');
+      expect(await repeat()).toEqual({ status: 201 });
+    } finally {
+      await database.close();
+    }
   });
 
   test('of many requests at once lets one through', async () => {

@@ -5,7 +5,7 @@
  *
  *   (none) ── insert ──▶ running ── answered below 500 ──▶ done ── TTL ──▶ (none)
  *                          │  └──── failed with 5xx ──────▶ free: a repeat runs at once
- *                          └─ the process died: the lease runs out, a repeat takes over
+ *                          └─ the process died: the lease, which it renews, runs out, a repeat takes over
  *
  * | a repeat finds | answer |
  * |---|---|
@@ -52,7 +52,7 @@ export interface Idempotency {
 export interface IdempotencyLimits {
   /** How long an answer is remembered. */
   readonly ttlMs: number;
-  /** After this a running request counts as dead. */
+  /** After this a running request that has not renewed its claim counts as dead. */
   readonly leaseMs: number;
 }
 
@@ -97,12 +97,13 @@ export function createIdempotency(
   limits: IdempotencyLimits,
 ): Idempotency {
   const keys = () => database.collection<KeyDocument>('idempotency_keys');
+  const leaseFromNow = () => new Date(Date.now() + limits.leaseMs);
 
   async function claim(request: KeyedRequest, owner: string): Promise<KeyDocument['answer']> {
     const _id = `${request.operation} ${request.key}`;
     for (let tries = 0; tries < 5; tries += 1) {
       const now = Date.now();
-      const lease = { owner, lockedUntil: new Date(now + limits.leaseMs) };
+      const lease = { owner, lockedUntil: leaseFromNow() };
       try {
         await keys().insertOne({
           _id,
@@ -131,12 +132,29 @@ export function createIdempotency(
       if (found.answer !== undefined) return found.answer;
       if (found.lockedUntil.getTime() > now) throw inProgress();
       const taken = await keys().updateOne(
-        { _id, owner: found.owner, answer: { $exists: false } },
+        { _id, owner: found.owner, lockedUntil: found.lockedUntil, answer: { $exists: false } },
         { $set: lease },
       );
       if (taken.modifiedCount === 1) return undefined;
     }
     throw inProgress();
+  }
+
+  /** Renews the lease until it is told to stop: however long the request runs, no repeat runs beside it. */
+  function keep(request: KeyedRequest, owner: string): () => void {
+    const renew = async () => {
+      await keys().updateOne(
+        { _id: `${request.operation} ${request.key}`, owner, answer: { $exists: false } },
+        { $set: { lockedUntil: leaseFromNow() } },
+      );
+    };
+    const timer = setInterval(() => {
+      renew().catch(() => undefined); // the next one tries again
+    }, limits.leaseMs / 3);
+    timer.unref();
+    return () => {
+      clearInterval(timer);
+    };
   }
 
   async function finish(request: KeyedRequest, owner: string, response: RouteResponse): Promise<void> {
@@ -154,11 +172,11 @@ export function createIdempotency(
     );
   }
 
-  /** A repeat need not wait for the lease. */
+  /** A repeat need not wait for the lease; it is nobody's, so that a renewal that is on its way does not lock it again. */
   async function free(request: KeyedRequest, owner: string): Promise<void> {
     await keys().updateOne(
       { _id: `${request.operation} ${request.key}`, owner },
-      { $set: { lockedUntil: new Date(0) } },
+      { $set: { owner: 'nobody', lockedUntil: new Date(0) } },
     );
   }
 
@@ -176,6 +194,7 @@ export function createIdempotency(
           body: JSON.parse(known.body) as unknown,
         };
       }
+      const stop = keep(request, owner);
       try {
         const response = await handle(derivedIds(service, request));
         await finish(request, owner, response);
@@ -189,6 +208,8 @@ export function createIdempotency(
         const response = problemResponse(problem);
         await finish(request, owner, response);
         return response;
+      } finally {
+        stop();
       }
     },
   };

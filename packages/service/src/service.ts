@@ -78,7 +78,7 @@ export async function startService<Own extends z.ZodRawShape>(
   const inbox = createInbox({ connection: database });
   const idempotency = createIdempotency(database, name, {
     ttlMs: settings.IDEMPOTENCY_TTL_MS,
-    leaseMs: settings.REQUEST_TIMEOUT_MS + 10_000,
+    leaseMs: 30_000,
   });
   const publishing = createPublishing({ service: name, metrics, log });
   const relay = createRelay({
