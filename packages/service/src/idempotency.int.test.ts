@@ -1,7 +1,7 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { shopCatalogue, UserCreated } from '@warren/contracts';
 import { eventually, testBroker, testDatabase } from '@warren/environment/testing';
-import type { Connection } from 'mongoose';
+import { mongo } from 'mongoose';
 import { z } from 'zod';
 import { createDatabase } from './database.ts';
 import { defineService } from './definition.ts';
@@ -57,8 +57,22 @@ interface Made {
 const post = (url: string, body: unknown, key?: string) =>
   ask<Made>(`${url}/users`, { body, headers: key === undefined ? {} : { 'Idempotency-Key': key } });
 
-const keyOf = (database: Connection) =>
-  database.collection<{ lockedUntil: Date }>('idempotency_keys').findOne();
+/** Runs one and the same request under one key, without a service. */
+async function openKeys({ leaseMs }: { leaseMs: number }) {
+  const ground = await testDatabase();
+  const database = createDatabase();
+  await database.openUri(ground.url);
+  const idempotency = createIdempotency(database, 'user', { ttlMs: 60_000, leaseMs });
+  const request = { key: 'key-1', operation: 'POST /users', fingerprint: 'Ada' };
+  return {
+    keys: database.collection<{ lockedUntil: Date }>('idempotency_keys'),
+    run: (handle = () => Promise.resolve<RouteResponse>({ status: 201 })) => idempotency.run(request, handle),
+    [Symbol.asyncDispose]: async () => {
+      await database.close();
+      await ground[Symbol.asyncDispose]();
+    },
+  };
+}
 
 describe('an Idempotency-Key on a POST', () => {
   test('gives the same answer and one effect for the same request, also after a restart', async () => {
@@ -141,24 +155,27 @@ describe('an Idempotency-Key on a POST', () => {
   });
 
   test('holds for longer than its lease while the request runs, and no longer when that has failed', async () => {
-    await using ground = await testDatabase();
-    const database = createDatabase();
-    try {
-      await database.openUri(ground.url);
-      const idempotency = createIdempotency(database, 'user', { ttlMs: 60_000, leaseMs: 1000 });
-      const request = { key: 'key-1', operation: 'POST /users', fingerprint: 'Ada' };
-      const gate = Promise.withResolvers<RouteResponse>();
-      const first = idempotency.run(request, () => gate.promise);
-      const repeat = () => idempotency.run(request, () => Promise.resolve({ status: 201 }));
-      const { lockedUntil } = await eventually(() => keyOf(database));
-      await eventually(() => lockedUntil.getTime() < Date.now());
-      await expect(repeat()).rejects.toMatchObject({ status: 409, reason: 'idempotency-key-in-use' });
-      gate.reject(new Error('the disk is full'));
-      await expect(first).rejects.toThrow('the disk is full');
-      expect(await repeat()).toEqual({ status: 201 });
-    } finally {
-      await database.close();
-    }
+    await using ground = await openKeys({ leaseMs: 1000 });
+    const gate = Promise.withResolvers<RouteResponse>();
+    const first = ground.run(() => gate.promise);
+    const { lockedUntil } = await eventually(() => ground.keys.findOne());
+    await eventually(() => lockedUntil.getTime() < Date.now());
+    await expect(ground.run()).rejects.toMatchObject({ status: 409, reason: 'idempotency-key-in-use' });
+    gate.reject(new Error('the disk is full'));
+    await expect(first).rejects.toThrow('the disk is full');
+    expect(await ground.run()).toEqual({ status: 201 });
+  });
+
+  test('lets a repeat run at once where the database did not say that it was taken', async () => {
+    await using ground = await openKeys({ leaseMs: 60_000 });
+    const { keys } = ground;
+    const insert = keys.insertOne.bind(keys);
+    jest.spyOn(keys, 'insertOne').mockImplementationOnce(async (document) => {
+      await insert(document);
+      throw new mongo.MongoNetworkError('gone');
+    });
+    await expect(ground.run()).rejects.toThrow('gone');
+    expect(await ground.run()).toEqual({ status: 201 });
   });
 
   test('of many requests at once lets one through', async () => {

@@ -186,7 +186,11 @@ export function createIdempotency(
     },
     run: async (request, handle) => {
       const owner = randomUUID();
-      const known = await claim(request, owner);
+      const known = await claim(request, owner).catch(async (error: unknown) => {
+        // It may have been written all the same.
+        if (problemOf(error).status >= 500) await free(request, owner).catch(() => undefined);
+        throw error;
+      });
       if (known !== undefined) {
         return {
           status: known.status,
