@@ -46,7 +46,10 @@ export interface ServiceDefinition<Own extends z.ZodRawShape = z.ZodRawShape> {
 
 /** What a service does. */
 export interface ServiceParts {
-  /** Makes collections and indexes of its own; runs before anything is served or consumed, at every start. */
+  /**
+   * Makes collections and indexes of its own; runs before anything is served or consumed, at every start, and once more
+   * where the database goes away meanwhile.
+   */
   readonly prepare?: () => Promise<void>;
   readonly routes?: readonly Route[];
   /** By the name of the EventSubscription. */

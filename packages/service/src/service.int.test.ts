@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from '@jest/globals';
 import { OrderCompleted, shopCatalogue } from '@warren/contracts';
 import { eventually, testBroker, testDatabase } from '@warren/environment/testing';
+import { mongo } from 'mongoose';
 import { z } from 'zod';
 import { defineService } from './definition.ts';
 import { SettingsError } from './errors.ts';
@@ -134,6 +135,25 @@ describe('a service', () => {
     // A database that does not answer is down in a second; the probe itself always gets an answer.
     await eventually(async () => (await health(url)).body.details['mongodb']?.status === 'down');
     await proxy.restore();
+    await eventually(async () => (await health(url)).body.details['mongodb']?.status === 'up');
+  });
+
+  test('prepares its database again where that goes away meanwhile', async () => {
+    await using ground = await bench();
+    let tries = 0;
+    const { url } = await ground.start(
+      defineService({
+        name: 'greeter',
+        catalogue: shopCatalogue,
+        parts: () => ({
+          prepare: () => {
+            tries += 1;
+            return tries === 1 ? Promise.reject(new mongo.MongoNetworkError('gone')) : Promise.resolve();
+          },
+        }),
+      }),
+    );
+    expect(tries).toBe(2);
     await eventually(async () => (await health(url)).body.details['mongodb']?.status === 'up');
   });
 

@@ -2,9 +2,11 @@
  * `startService`: one call that makes a service out of its definition.
  *
  * The order of the start: settings, telemetry, HTTP (so that `/livez` answers at once), then the database until it is
- * there, the collections and indexes, the relay, the consumers. Until the database is prepared the routes answer 503.
+ * there, the collections and indexes until it has them, the relay, the consumers. Until it is prepared the routes
+ * answer 503.
  * A broker or binding that is away holds nothing up: readiness says so, and everything else works.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createEventStore, createInbox, createRelay } from '@warren/event-store';
 import { z } from 'zod';
 import type { BrokerAccess } from './binding.ts';
@@ -31,6 +33,7 @@ import type { ShutdownOutcome, ShutdownStep } from './shutdown.ts';
 import { createSubscription } from './subscription.ts';
 import { startTelemetry } from './telemetry.ts';
 import { activeTrace } from './trace-context.ts';
+import { isUnavailable } from './unavailable.ts';
 
 /** How a service is started; all of it has defaults. */
 export interface StartOptions {
@@ -267,18 +270,30 @@ export async function startService<Own extends z.ZodRawShape>(
   };
   log.info({ url: server.url }, 'listening');
 
+  /** Whether it is done: the database may go away in the middle of it, and every step may be repeated. */
+  async function prepare(): Promise<boolean> {
+    try {
+      await store.init({
+        signal: ending.signal,
+        onProgress: (progress) => {
+          metrics.rebuilding(progress);
+          log.info({ ...progress }, 'rebuilding read models');
+        },
+      });
+      await inbox.init();
+      await idempotency.init();
+      await parts.prepare?.();
+      return true;
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      log.warn({ err: error }, 'the database cannot be prepared yet');
+      return false;
+    }
+  }
+
   try {
     await openDatabase(database, settings.MONGODB_URL, name, log, ending.signal);
-    await store.init({
-      signal: ending.signal,
-      onProgress: (progress) => {
-        metrics.rebuilding(progress);
-        log.info({ ...progress }, 'rebuilding read models');
-      },
-    });
-    await inbox.init();
-    await idempotency.init();
-    await parts.prepare?.();
+    while (!(await prepare())) await sleep(1000, undefined, { signal: ending.signal });
     prepared = true;
     relay.start();
     for (const one of subscriptions) one.start();
