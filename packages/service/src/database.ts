@@ -70,14 +70,12 @@ export function createDatabaseCheck(connection: Connection): () => Promise<void>
       if (!isDuplicateKey(error)) throw error;
     }
   };
-  // While one has no answer there is no second: each would keep a connection.
-  return () =>
-    withTimeLimit(
-      'Writing to the database',
-      writeLimitMs,
-      () => (asked ??= write().finally(() => (asked = undefined))),
-    );
+  const what = 'Writing to the database';
+  // While one has no answer there is no second: each would keep a connection. One whose answer is lost is given up.
+  const ask = () => (asked ??= withTimeLimit(what, givenUpAfterMs, write).finally(() => (asked = undefined)));
+  return () => withTimeLimit(what, writeLimitMs, ask);
 }
 
 /** Within the second of a health check, so that it can say what hangs. */
 const writeLimitMs = 900;
+const givenUpAfterMs = 10_000;
