@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 import { printer } from '@warren/environment';
-import { parseDuration } from '@warren/topology';
 import { accept } from './deploy/acceptance.ts';
+import { durationMs } from './deploy/duration.ts';
 import { forward } from './deploy/forward.ts';
 import { insistOnDigests, readValues } from './images/pinned.ts';
 
@@ -28,7 +28,7 @@ something fails, both releases are rolled back to the revision that they had, or
 code is 1.
 
 What a run that was cut off has left (helm calls it pending, and refuses all else) is rolled back first, once it has taken
-longer than a step may: until then it may be a run beside this one.
+a tenth longer than a step may: until then it may be a run beside this one.
 
   HELM, KUBECTL   the binaries, where they are not in PATH
 `;
@@ -129,15 +129,15 @@ async function rollBack(
   }
 }
 
-const milliseconds = (timeout: string): number =>
-  [...timeout.matchAll(/\d+[a-z]+/g)].reduce((sum, [one]) => sum + parseDuration(one), 0);
+/** Of its timeout; helm waits from when it has applied everything, and the revision is older. */
+const margin = 1.1;
 
 /** Ends what a run that was cut off has left: for helm it goes on for ever, and it refuses everything else. */
 async function settle(release: Release, timeout: string): Promise<void> {
   for (let told = false; ; told = true) {
     const { good, pending } = await revisionsOf(release);
     if (pending === undefined) return;
-    const left = pending.since + milliseconds(timeout) - Date.now();
+    const left = pending.since + margin * durationMs(timeout) - Date.now();
     if (!told) report(release.name, `${pending.status}: another run is at work, or was cut off`);
     if (left <= 0) {
       await rollBack(release, good, timeout);
@@ -211,6 +211,8 @@ async function main(args: readonly string[]): Promise<void> {
   const orders = Number(values.orders);
   if (!Number.isInteger(orders) || orders < 0)
     throw new TypeError(`--orders takes a whole number, not "${values.orders}"`);
+  if (!(durationMs(values.timeout) > 0))
+    throw new TypeError(`--timeout takes a duration such as 10m, not "${values.timeout}"`);
   const shop = values['shop-namespace'];
   const contents = values.values.map(readValues);
   if (values.pinned === true) insistOnDigests(contents);
