@@ -154,17 +154,18 @@ export function createInbox({ connection, rememberMs = REMEMBER_MS }: InboxOptio
     const lost = new AbortController();
     const beatMs = Math.max(1, leaseMs / 3);
     let renewed = performance.now();
-    const timer = setInterval(() => {
+    const renew = async () => {
       const asked = performance.now();
       if (asked - renewed > leaseMs - beatMs / 2) lost.abort(new Error('the claim of this message was lost'));
-      void rows()
-        .updateOne({ _id: key, token, state: 'claimed' }, { $currentDate: { renewedAt: true } })
-        .then(({ matchedCount }) => {
-          if (matchedCount === 1) renewed = asked;
-          else lost.abort(new Error('the claim of this message was taken over'));
-        })
-        .catch(() => undefined); // the next beat tries again, until the lease is over
-    }, beatMs);
+      const { matchedCount } = await rows().updateOne(
+        { _id: key, token, state: 'claimed' },
+        { $currentDate: { renewedAt: true } },
+      );
+      if (matchedCount === 1) renewed = asked;
+      else lost.abort(new Error('the claim of this message was taken over'));
+    };
+    // One that fails is tried again with the next beat, until the lease is over.
+    const timer = setInterval(() => void renew().catch(() => undefined), beatMs);
     timer.unref();
     return {
       signal: lost.signal,
