@@ -6,7 +6,7 @@
  * when a queue last moved, so that its counts are of after that, and since when it is empty: a restart waits anew. In hand is
  * never more than the mover's window, and few queues are moved at the same time.
  */
-import { connectBroker, MoveFailedError, moveMessages } from '@warren/rabbitmq';
+import { asError, connectBroker, MoveFailedError, moveMessages } from '@warren/rabbitmq';
 import type { BrokerConnection as AmqpConnection, Moved, MoveOptions } from '@warren/rabbitmq';
 import {
   besideConflicts,
@@ -254,7 +254,7 @@ export class Migrator {
             for (const each of rest)
               if (each.step !== 'move') await this.#apply(each, migration, connection, signal);
           } catch (error) {
-            reached.error = error instanceof Error ? error : new Error(String(error));
+            reached.error = asError(error);
           }
         },
       });
