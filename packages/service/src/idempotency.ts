@@ -100,7 +100,7 @@ export function createIdempotency(
   const leaseFromNow = () => new Date(Date.now() + limits.leaseMs);
 
   async function claim(request: KeyedRequest, owner: string): Promise<KeyDocument['answer']> {
-    const _id = `${request.operation} ${request.key}`;
+    const _id = idOf(request);
     for (let tries = 0; tries < 5; tries += 1) {
       const now = Date.now();
       const lease = { owner, lockedUntil: leaseFromNow() };
@@ -144,7 +144,7 @@ export function createIdempotency(
   function keep(request: KeyedRequest, owner: string): () => void {
     const renew = async () => {
       await keys().updateOne(
-        { _id: `${request.operation} ${request.key}`, owner, answer: { $exists: false } },
+        { _id: idOf(request), owner, answer: { $exists: false } },
         { $set: { lockedUntil: leaseFromNow() } },
       );
     };
@@ -159,7 +159,7 @@ export function createIdempotency(
 
   async function finish(request: KeyedRequest, owner: string, response: RouteResponse): Promise<void> {
     await keys().updateOne(
-      { _id: `${request.operation} ${request.key}`, owner },
+      { _id: idOf(request), owner },
       {
         $set: {
           answer: {
@@ -174,10 +174,9 @@ export function createIdempotency(
 
   /** A repeat need not wait for the lease; it is nobody's, so that a renewal that is on its way does not lock it again. */
   async function free(request: KeyedRequest, owner: string): Promise<void> {
-    await keys().updateOne(
-      { _id: `${request.operation} ${request.key}`, owner },
-      { $set: { owner: 'nobody', lockedUntil: new Date(0) } },
-    );
+    await keys()
+      .updateOne({ _id: idOf(request), owner }, { $set: { owner: 'nobody', lockedUntil: new Date(0) } })
+      .catch(() => undefined);
   }
 
   return {
@@ -188,7 +187,7 @@ export function createIdempotency(
       const owner = randomUUID();
       const known = await claim(request, owner).catch(async (error: unknown) => {
         // It may have been written all the same.
-        if (problemOf(error).status >= 500) await free(request, owner).catch(() => undefined);
+        if (problemOf(error).status >= 500) await free(request, owner);
         throw error;
       });
       if (known !== undefined) {
@@ -206,7 +205,7 @@ export function createIdempotency(
       } catch (error) {
         const problem = problemOf(error);
         if (problem.status >= 500) {
-          await free(request, owner).catch(() => undefined);
+          await free(request, owner);
           throw error;
         }
         const response = problemResponse(problem);
@@ -226,6 +225,10 @@ export function problemResponse(problem: Problem, instance?: string): RouteRespo
     headers: { ...problem.headers, 'Content-Type': 'application/problem+json' },
     body: problem.document(instance),
   };
+}
+
+function idOf({ operation, key }: KeyedRequest): string {
+  return `${operation} ${key}`;
 }
 
 function inProgress(): Problem {
