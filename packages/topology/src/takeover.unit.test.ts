@@ -263,6 +263,21 @@ describe('whatever happens on the way', () => {
     isDelayed: fc.boolean(),
   });
 
+  /** Begun with some messages, and cut off again and again. */
+  function cutOff(
+    flow: ReturnType<typeof made>,
+    wanted: ReturnType<typeof wantNew>,
+    cuts: readonly (typeof cut extends fc.Arbitrary<infer Cut> ? Cut : never)[],
+  ) {
+    const { publish, published } = counter(flow);
+    for (let times = 0; times < 6; times += 1) publish();
+    for (const { settled, isDelayed, ...more } of cuts) {
+      const takeover = next(flow, wanted, { settled, isDelayed });
+      if (takeover !== undefined) make(flow, takeover, { ...more, between: publish });
+    }
+    return { flow, publish, published };
+  }
+
   test('cut off anywhere, published to all the time: it ends taken over, each message is there once and in order', () => {
     fc.assert(
       fc.property(
@@ -272,13 +287,7 @@ describe('whatever happens on the way', () => {
         (pair, isAlike, cuts) => {
           const [from, to] = pair;
           const wanted = isAlike ? wantAlike(to) : wantNew(to);
-          const flow = made(wantOld(from));
-          const { publish, published } = counter(flow);
-          for (let times = 0; times < 6; times += 1) publish();
-          for (const { settled, isDelayed, ...more } of cuts) {
-            const takeover = next(flow, wanted, { settled, isDelayed });
-            if (takeover !== undefined) make(flow, takeover, { ...more, between: publish });
-          }
+          const { flow, publish, published } = cutOff(made(wantOld(from)), wanted, cuts);
           finish(flow, wanted, { between: publish });
           expectTakenOver(flow, wanted);
           const received = receivedBy(flow, wanted);
@@ -300,13 +309,7 @@ describe('whatever happens on the way', () => {
         (pair, isAlike, cuts) => {
           const [from, to] = pair;
           const [before, wanted] = [wantOld(from), isAlike ? wantAlike(to) : wantNew(to)];
-          const flow = made(before);
-          const { publish, published } = counter(flow);
-          for (let times = 0; times < 6; times += 1) publish();
-          for (const { settled, isDelayed, ...more } of cuts) {
-            const takeover = next(flow, wanted, { settled, isDelayed });
-            if (takeover !== undefined) make(flow, takeover, { ...more, between: publish });
-          }
+          const { flow, publish, published } = cutOff(made(before), wanted, cuts);
           const isOrdered = from !== 'None' && to !== 'None';
           if (isPastReturn(OLD, NEW, DEFAULT_EXCHANGES, inventoryOf(flow.found()))) {
             finish(flow, wanted, { between: publish });
