@@ -9,7 +9,7 @@ import {
   foreignQueues,
   messagesOf,
   migrationOf,
-  PLUGIN_MISSING,
+  missingPlugin,
   queueChanges,
   removal,
   temporaryObjects,
@@ -126,8 +126,8 @@ export function planSubscription(input: SubscriptionInput): Outcome {
     });
   const { capabilities, found, taken } = broker;
   if (taken !== undefined) return conclude({ conflicts: [taken] });
-  if (resource.spec.delivery.ordering === 'PerKey' && capabilities.hashExchange === false)
-    return conclude({ conflicts: [PLUGIN_MISSING] });
+  const plugin = missingPlugin(resource.spec, capabilities);
+  if (plugin !== undefined) return conclude({ conflicts: [plugin] });
   const wanted = wantedTopology(subscriptionOf(resource), capabilities);
   const notes = takeoverNotes(resource, found);
   if (current === undefined || !isClaimed(current)) {

@@ -11,7 +11,7 @@
  *   the outage. When it is back, everybody comes again, and one reading serves them all.
  * - What differs although this very spec was in force already is drift: it is told, and repaired unless driftPolicy is Report.
  */
-import { difference, PLUGIN_MISSING, queuesThere, wantedTopology } from '@warren/topology';
+import { difference, missingPlugin, queuesThere, wantedTopology } from '@warren/topology';
 import type { WantedTopology } from '@warren/topology';
 import type { ReconcileContext, Result } from '@warren/controller';
 import type { BrokerConnection } from '../brokers/connection.ts';
@@ -211,8 +211,9 @@ export class SubscriptionReconciler {
     context: Context,
     second?: Reading,
   ): Promise<Result> {
-    if (first.spec.delivery.ordering === 'PerKey' && connection.capabilities.hashExchange === false) {
-      await this.#voice.conclude(first, refused('PluginMissing', PLUGIN_MISSING));
+    const plugin = missingPlugin(first.spec, connection.capabilities);
+    if (plugin !== undefined) {
+      await this.#voice.conclude(first, refused('PluginMissing', plugin));
       return {};
     }
     const wanted = wantedTopology(subscriptionOf(first), connection.capabilities);

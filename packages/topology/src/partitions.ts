@@ -10,16 +10,24 @@
  * CloudEvents' subject. Publishers know nothing of it. An event without a subject has no key of its own: all of these share one.
  * Each partition has a single active consumer. One binding of weight 1 a partition, always made in their order.
  */
+import type { BrokerCapabilities } from './capabilities.ts';
 import type { Binding, Exchange } from './objects.ts';
 import type { EventSubscriptionSpec } from './spec.ts';
 
 /** The exchange type of the broker's plugin `rabbitmq_consistent_hash_exchange`. */
 export const HASH_EXCHANGE = 'x-consistent-hash';
 
-/** What to do where the broker has no such exchange type. */
-export const PLUGIN_MISSING =
+const PLUGIN_MISSING =
   'ordering PerKey needs the RabbitMQ plugin rabbitmq_consistent_hash_exchange: enable it on every node of the broker with ' +
   '`rabbitmq-plugins enable rabbitmq_consistent_hash_exchange`, or write ordering: Strict';
+
+/** What to do where the broker lacks what the ordering needs; undefined where it does not. */
+export function missingPlugin(
+  { delivery }: Pick<EventSubscriptionSpec, 'delivery'>,
+  { hashExchange }: Pick<BrokerCapabilities, 'hashExchange'>,
+): string | undefined {
+  return delivery.ordering === 'PerKey' && hashExchange === false ? PLUGIN_MISSING : undefined;
+}
 
 /** What is hashed: the aggregateId (packages/contracts, cloudevents.ts). */
 export const KEY_HEADER = 'cloudEvents_subject';
